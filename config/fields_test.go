@@ -1,0 +1,188 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// walk calls visit for each field of the format with its path; NAME stands for a
+// name the writer chooses.
+func walk(fields []field, path string, visit func(path string, f field)) {
+	for _, f := range fields {
+		here := join(path, f.name)
+		visit(here, f)
+		if f.is == table {
+			here += ".NAME"
+		}
+		walk(f.fields, here, visit)
+	}
+}
+
+func TestFieldsAreDocumentedAndNamedOnce(t *testing.T) {
+	seen := map[string]bool{}
+	reference, err := os.ReadFile("../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk(fileFields(), "", func(path string, f field) {
+		if seen[path] {
+			t.Errorf("%s stands twice in the table", path)
+		}
+		seen[path] = true
+		if f.doc == "" && f.notYet == "" {
+			t.Errorf("%s has no doc", path)
+		}
+		if f.short != "" {
+			if _, ok := fieldNamed(f.fields, f.short); !ok {
+				t.Errorf("%s is short for %s, which it does not have", path, f.short)
+			}
+		}
+		if !strings.Contains(string(reference), "`"+f.name+"`") {
+			t.Errorf("docs/config.md does not name `%s` (%s)", f.name, path)
+		}
+	})
+}
+
+// TestFieldsAreThoseOfTheGoTypes says that what the checker accepts has a place in
+// the File, and that the File holds nothing the format has no field for.
+func TestFieldsAreThoseOfTheGoTypes(t *testing.T) {
+	var compare func(fields []field, typ reflect.Type, path string, derived []string)
+	compare = func(fields []field, typ reflect.Type, path string, derived []string) {
+		want := slices.Clone(derived) // filled in by the package, not by the writer
+		for _, f := range fields {
+			if f.notYet == "" {
+				want = append(want, f.name)
+			}
+		}
+		var got []string
+		for sf := range typ.Fields() {
+			if !sf.IsExported() {
+				continue
+			}
+			name, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
+			if name == "" {
+				name = strings.ToLower(sf.Name)
+			}
+			got = append(got, name)
+			sub, _ := fieldNamed(fields, name)
+			inner := sf.Type
+			if inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Map {
+				inner = inner.Elem()
+			}
+			switch {
+			case sub.is == table:
+				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price"}, "tools": {"name"}}[name])
+			case sub.is == object && sub.fields != nil:
+				compare(sub.fields, inner, join(path, name), nil)
+			}
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(want, got) {
+			t.Errorf("%s: the table has %v, the Go type %v", path, want, got)
+		}
+	}
+	compare(fileFields(), reflect.TypeFor[File](), "file", nil)
+}
+
+// TestEveryFieldAgreesWithTheJSONSchema puts many values into every field and
+// wants the same answer from the checker and from the schema.
+func TestEveryFieldAgreesWithTheJSONSchema(t *testing.T) {
+	var schema jsonschema.Schema
+	if err := json.Unmarshal(JSONSchema(), &schema); err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := schema.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := []string{
+		"x", "openai/x", `""`, `" "`, "3", "1", "0", "-1", "1.5", "1000.0", "101", "99999999999", `"3"`, "true", "null",
+		"30s", "1.5h", "3d", "3d4h", "-3s", "3x", ".5h", "d", "${N}", "read", "${E}", "[]", "[a]", "[a, b]", "[3]", `[""]`, "[[a]]", "{}",
+		"{a: string}", "{a: 3}", "{a: [string]}", "{a: {b: string}}", "{a: {}}", "{a: a.csv}", `{"9": x}`, `{"a b": x}`, "{schema: {type: object}}",
+		"{use: openai/x}", "{attempts: 3}", "{attempts: 3, other: 1}", "{input: 1, output: 2}", "{input: 1}", "{a: {model: openai/x}}", "{a: openai/x}",
+		"{a: {use: openai/x}}", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
+	}
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"N": "30", "E": "read"}[name]
+		return v, ok
+	}
+	accepted := 0
+	walk(fileFields(), "", func(path string, f field) {
+		fits := false
+		for _, value := range values {
+			doc := document(fileFields(), strings.Split(path, "."), value, "")
+			rep := &report{file: "orpine.yaml", seen: map[string]bool{}}
+			c := &checker{report: rep, env: env, base: ".", at: map[string]position{}}
+			if root := readTree(rep, []byte(doc)); root != nil {
+				c.object(root, field{fields: fileFields()}, "")
+			}
+			var v any
+			if err := yaml.Unmarshal([]byte(doc), &v); err != nil {
+				t.Fatalf("%s: %v\n%s", path, err, doc)
+			}
+			checker, editor := rep.err(), resolved.Validate(normal(t, v))
+			// An editor cannot know what a variable holds, nor the names of the types.
+			more := editor == nil && (strings.Contains(value, "$") || f.is == shape)
+			if (checker == nil) != (editor == nil) && !more {
+				t.Errorf("%s = %s: the checker says %v, the schema says %v", path, value, checker, editor)
+			}
+			if checker == nil {
+				fits = true
+				accepted++
+			}
+		}
+		if fits == (f.notYet != "") {
+			t.Errorf("%s: some value was accepted: %t; not supported yet: %q", path, fits, f.notYet)
+		}
+	})
+	if accepted < 100 {
+		t.Errorf("only %d values were accepted: the documents are not built right", accepted)
+	}
+}
+
+func normal(t *testing.T, v any) any {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out any
+	if err := json.Unmarshal(raw, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// document is the smallest file that is right but for the value at path.
+func document(fields []field, path []string, value, indent string) string {
+	if len(path) == 0 {
+		return " " + value + "\n"
+	}
+	var b strings.Builder
+	b.WriteString("\n")
+	for _, f := range fields {
+		rest, below := path[1:], indent+"  "
+		switch {
+		case f.name == path[0] && f.is == table && len(rest) > 0:
+			fmt.Fprintf(&b, "%s%s:\n%sz:%s", indent, f.name, below, document(f.fields, rest[1:], value, below+"  "))
+		case f.name == path[0]:
+			fmt.Fprintf(&b, "%s%s:%s", indent, f.name, document(f.fields, rest, value, below))
+		case f.required && f.is == table:
+			fmt.Fprintf(&b, "%s%s: { z: { model: openai/x } }\n", indent, f.name)
+		case f.required && f.is == number:
+			fmt.Fprintf(&b, "%s%s: 1\n", indent, f.name)
+		case f.required:
+			fmt.Fprintf(&b, "%s%s: openai/x\n", indent, f.name)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,120 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Code sorts errors into the few kinds a caller acts on. HTTP statuses and exit
+// codes are derived from it in one place each.
+type Code string
+
+// The error codes.
+const (
+	CodeInvalid     Code = "invalid"     // the request can never work as it is
+	CodeNotFound    Code = "not_found"   // what it names does not exist
+	CodeConflict    Code = "conflict"    // the state does not allow it now
+	CodeDenied      Code = "denied"      // somebody or some rule said no
+	CodeExhausted   Code = "exhausted"   // a limit, quota or budget is used up
+	CodeUnavailable Code = "unavailable" // may work later
+	CodeInternal    Code = "internal"    // a fault
+	CodeCanceled    Code = "canceled"    // the run was told to stop
+)
+
+// Sentinels for errors.Is: every *Error and *Failure matches the sentinel of its code.
+var (
+	ErrInvalid     error = codeError(CodeInvalid)
+	ErrNotFound    error = codeError(CodeNotFound)
+	ErrConflict    error = codeError(CodeConflict)
+	ErrDenied      error = codeError(CodeDenied)
+	ErrExhausted   error = codeError(CodeExhausted)
+	ErrUnavailable error = codeError(CodeUnavailable)
+	ErrInternal    error = codeError(CodeInternal)
+	ErrCanceled    error = codeError(CodeCanceled)
+)
+
+type codeError Code
+
+func (c codeError) Error() string { return string(c) }
+
+// Error is an error with a code. Its message says what was tried and what to do.
+type Error struct {
+	Code       Code
+	Op         string        // what was tried: "open data directory"
+	Err        error         // the cause, or a plain message
+	RetryAfter time.Duration // the other side asked to wait this long; 0 = it did not
+	Final      bool          // never retry, whatever the policy says
+}
+
+// Errorf makes an *Error; it wraps like fmt.Errorf.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Err: fmt.Errorf(format, args...)}
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	switch {
+	case e.Err == nil && e.Op == "":
+		return string(e.Code)
+	case e.Err == nil:
+		return e.Op + ": " + string(e.Code)
+	case e.Op == "":
+		return e.Err.Error()
+	}
+	return e.Op + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is the sentinel of this error's code.
+func (e *Error) Is(target error) bool { return target == error(codeError(e.Code)) }
+
+// CodeOf returns the code of err: that of the first *Error or *Failure in its
+// chain, canceled and unavailable for the two context errors, internal otherwise.
+func CodeOf(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f.Code
+	}
+	switch {
+	case errors.Is(err, ErrCanceled), errors.Is(err, context.Canceled):
+		return CodeCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeUnavailable
+	}
+	return CodeInternal
+}
+
+// FailureOf turns any error into its journaled form; nil stays nil.
+func FailureOf(err error) *Failure {
+	if err == nil {
+		return nil
+	}
+	return &Failure{Code: CodeOf(err), Message: err.Error()}
+}
+
+// retryable says whether trying again can help, and how long the other side
+// asked to wait.
+func retryable(err error) (time.Duration, bool) {
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.Final {
+			return 0, false
+		}
+		return e.RetryAfter, worthRetry(e.Code)
+	}
+	return 0, worthRetry(CodeOf(err))
+}
+
+func worthRetry(c Code) bool {
+	switch c {
+	case CodeUnavailable, CodeInternal, CodeExhausted:
+		return true
+	case CodeInvalid, CodeNotFound, CodeConflict, CodeDenied, CodeCanceled:
+	}
+	return false
+}

@@ -1,0 +1,161 @@
+package durable
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Effect says what a second execution of a step would do. It decides what the
+// engine may repeat.
+type Effect string
+
+// The effect classes. A step function that names none is Idempotent (it gets a
+// key); a tool that names none is Irreversible.
+const (
+	Read         Effect = "read"         // no effect: repeated freely
+	Idempotent   Effect = "idempotent"   // the same key twice is the same as once
+	Irreversible Effect = "irreversible" // intent is journaled first; in doubt after a crash
+)
+
+// Retry says when a failed step is tried again.
+type Retry struct {
+	Attempts int           // tries in all; 0 = the default (4; 1 for irreversible steps)
+	Backoff  time.Duration // wait before the second try, doubled each time; 0 = 200 ms
+	Max      time.Duration // longest wait; 0 = 30 s
+}
+
+// StepOptions are the engine's orders for a step. Zero fields take the defaults.
+type StepOptions struct {
+	Effect  Effect
+	Retry   Retry
+	Timeout time.Duration // of one attempt, start to end; 0 = none
+}
+
+// Or fills the zero fields of o from d.
+func (o StepOptions) Or(d StepOptions) StepOptions {
+	if o.Effect == "" {
+		o.Effect = d.Effect
+	}
+	if o.Retry == (Retry{}) {
+		o.Retry = d.Retry
+	}
+	if o.Timeout == 0 {
+		o.Timeout = d.Timeout
+	}
+	return o
+}
+
+// Defaults of [Retry].
+const (
+	defaultAttempts = 4
+	defaultBackoff  = 200 * time.Millisecond
+	defaultMax      = 30 * time.Second
+)
+
+// Next says how long to wait after attempt failed with err and whether to try
+// again at all. A longer RetryAfter of the error wins over the backoff.
+func (r Retry) Next(effect Effect, attempt int, err error) (time.Duration, bool) {
+	attempts := r.Attempts
+	if attempts == 0 {
+		attempts = defaultAttempts
+		if effect == Irreversible {
+			attempts = 1
+		}
+	}
+	after, retryable := retryable(err)
+	if !retryable || attempt >= attempts {
+		return 0, false
+	}
+	wait, limit := r.Backoff, r.Max
+	if wait == 0 {
+		wait = defaultBackoff
+	}
+	if limit == 0 {
+		limit = defaultMax
+	}
+	for range attempt - 1 {
+		wait = min(2*wait, limit)
+	}
+	return max(min(wait, limit), after), true
+}
+
+// StepFunc is a registered step function: the only place where a program meets
+// the outside world. It may run more than once; Attempt.Key is the same each time.
+type StepFunc struct {
+	Name    string
+	Options StepOptions
+	Call    func(ctx context.Context, input json.RawMessage) (json.RawMessage, error)
+}
+
+// Attempt is one try of a step, as its step function sees it through [AttemptOf].
+type Attempt struct {
+	Run     RunID
+	Step    string // the step's name in the run
+	Command int    // the step's number in its segment, from 0
+	Number  int    // 1 for the first try
+	Key     string // idempotency key run/segment/command, stable over retries and crashes
+	Epoch   int64  // which opening of the data directory runs it, from 1
+	Emit    func(kind string, data json.RawMessage)
+	Blobs   Blobs
+}
+
+// Blobs stores values by their content. What was put is durable no later than
+// the result of the step that put it.
+type Blobs interface {
+	Put(ctx context.Context, data []byte) (Ref, error)
+	Get(ctx context.Context, ref Ref) ([]byte, error)
+}
+
+// Ref names a stored value by its content: Hash is the lower-case hexadecimal
+// SHA-256, Bytes the length of the value.
+type Ref struct {
+	Hash  string `json:"hash"`
+	Bytes int    `json:"bytes"`
+}
+
+type attemptKey struct{}
+
+// WithAttempt is for engines: it hands a step function its attempt.
+func WithAttempt(ctx context.Context, a *Attempt) context.Context {
+	return context.WithValue(ctx, attemptKey{}, a)
+}
+
+// AttemptOf returns the attempt a step function runs in, or nil outside a step.
+func AttemptOf(ctx context.Context) *Attempt {
+	a, _ := ctx.Value(attemptKey{}).(*Attempt)
+	return a
+}
+
+// StepStatus says where a step is.
+type StepStatus string
+
+// The statuses of a step.
+const (
+	StepRunning  StepStatus = "running"
+	StepRetrying StepStatus = "retrying" // an attempt failed, another is due
+	StepWaiting  StepStatus = "waiting"
+	StepDone     StepStatus = "done"
+	StepFailed   StepStatus = "failed"
+	StepInDoubt  StepStatus = "in-doubt" // intent recorded, outcome unknown
+)
+
+// Step is one command of a run as its journal tells it.
+type Step struct {
+	Command int             `json:"command"`
+	Segment int             `json:"segment"`
+	Name    string          `json:"name"`
+	Kind    CommandKind     `json:"kind"`
+	Func    string          `json:"func,omitempty"`
+	Status  StepStatus      `json:"status"`
+	Attempt int             `json:"attempt"`
+	Started time.Time       `json:"started,omitzero"`
+	Ended   time.Time       `json:"ended,omitzero"`
+	Input   *Ref            `json:"input,omitempty"`
+	Output  *Ref            `json:"output,omitempty"`
+	Error   *Failure        `json:"error,omitempty"`
+	Child   RunID           `json:"child,omitempty"`
+	Effect  Effect          `json:"effect,omitempty"`
+	In      json.RawMessage `json:"in,omitempty"`  // the input itself, where small
+	Out     json.RawMessage `json:"out,omitempty"` // the output itself, where small
+}

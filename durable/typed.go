@@ -1,0 +1,119 @@
+package durable
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Func is a step function with Go types, made by [NewFunc]. Input and output
+// travel as JSON.
+type Func[I, O any] struct{ StepFunc }
+
+// NewFunc makes a step function. The name is stored in journals: once released
+// it keeps its meaning. A zero Effect means Idempotent.
+func NewFunc[I, O any](name string, o StepOptions, fn func(ctx context.Context, in I) (O, error)) Func[I, O] {
+	call := func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
+		var in I
+		if err := decode(input, &in); err != nil {
+			return nil, &Error{Code: CodeInvalid, Op: "decode input of " + name, Err: err}
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return encode(out)
+	}
+	return Func[I, O]{StepFunc{Name: name, Options: o, Call: call}}
+}
+
+// Promise is a Future with a Go type.
+type Promise[O any] struct{ Future }
+
+// Await waits for the result.
+func (p Promise[O]) Await(ctx Context) (O, error) {
+	var out O
+	err := p.Get(ctx, &out)
+	return out, err
+}
+
+// Start issues a step and goes on; Await its promise for the result.
+func Start[I, O any](ctx Context, fn Func[I, O], in I) Promise[O] {
+	return StartAs(ctx, fn.Name, fn, in)
+}
+
+// StartAs is Start with a name of its own for the step.
+func StartAs[I, O any](ctx Context, name string, fn Func[I, O], in I) Promise[O] {
+	return Promise[O]{ctx.Step(StepCall{Func: fn.Name, Name: name, Input: mustEncode(in), Options: fn.Options})}
+}
+
+// Do runs a step and waits for its result.
+func Do[I, O any](ctx Context, fn Func[I, O], in I) (O, error) {
+	return Start(ctx, fn, in).Await(ctx)
+}
+
+// Now is the time of the last journal entry the program has seen.
+func Now(ctx Context) time.Time { return ctx.Info().Now }
+
+// Sleep waits d; it returns early with ErrCanceled after a cancel.
+func Sleep(ctx Context, d time.Duration) error { return ctx.Timer(d).Get(ctx, nil) }
+
+// Receive waits for the next signal with this name.
+func Receive[T any](ctx Context, name string) (T, error) {
+	var v T
+	err := ctx.Inbox(name).Receive(ctx, &v)
+	return v, err
+}
+
+// NewProgram makes a Program of a Go function with types. The steps are those it calls.
+func NewProgram[I, O any](name string, fn func(ctx Context, in I) (O, error), steps ...StepFunc) Program {
+	return &goProgram[I, O]{name: name, fn: fn, steps: steps}
+}
+
+type goProgram[I, O any] struct {
+	name  string
+	fn    func(ctx Context, in I) (O, error)
+	steps []StepFunc
+}
+
+func (p *goProgram[I, O]) Name() string      { return p.name }
+func (p *goProgram[I, O]) Steps() []StepFunc { return p.steps }
+
+func (p *goProgram[I, O]) Run(ctx Context, input json.RawMessage) (json.RawMessage, error) {
+	var in I
+	if err := decode(input, &in); err != nil {
+		return nil, &Error{Code: CodeInvalid, Op: "decode input of " + p.name, Err: err}
+	}
+	out, err := p.fn(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return encode(out)
+}
+
+func decode(data json.RawMessage, v any) error {
+	if len(data) == 0 {
+		return nil
+	}
+	return json.Unmarshal(data, v)
+}
+
+func encode(v any) (json.RawMessage, error) {
+	if raw, ok := v.(json.RawMessage); ok {
+		return raw, nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, &Error{Code: CodeInvalid, Op: "encode output", Err: err}
+	}
+	return data, nil
+}
+
+func mustEncode(v any) json.RawMessage {
+	data, err := encode(v)
+	if err != nil {
+		panic(fmt.Sprintf("durable: step input: %v", err))
+	}
+	return data
+}

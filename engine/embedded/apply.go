@@ -1,0 +1,125 @@
+package embedded
+
+import (
+	"fmt"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// apply takes one committed entry into the state. The caller resumes the program
+// afterwards. An error means that the journal does not belong to this program.
+func (x *exec) apply(e *durable.Entry) error {
+	if e.Time.After(x.info.Now) {
+		x.info.Now = e.Time
+	}
+	switch e.Kind {
+	case durable.EntryIntent, durable.EntryAttempt, durable.EntryDone:
+		return x.applyStep(e)
+	case durable.EntryTimer, durable.EntryAsked, durable.EntryChild:
+		return x.applyRecorded(e)
+	case durable.EntryFired:
+		return x.finish(e, durable.CommandTimer)
+	case durable.EntryAnswered:
+		return x.finish(e, durable.CommandAsk)
+	case durable.EntryChildDone:
+		return x.finish(e, durable.CommandChild)
+	case durable.EntrySignal:
+		b := x.inbox(e.Name)
+		b.queue = append(b.queue, e)
+	case durable.EntryCancel:
+		x.canceled = true
+		if x.reason == "" {
+			x.reason = e.Reason
+		}
+	case durable.EntryStarted, durable.EntryClaimed, durable.EntryContinued, durable.EntryBlocked,
+		durable.EntryUnblocked, durable.EntryEnded:
+	}
+	return nil
+}
+
+func (x *exec) applyStep(e *durable.Entry) error {
+	c, err := x.match(e, durable.CommandStep)
+	if err != nil {
+		return err
+	}
+	c.attempt = e.Attempt
+	c.intent = e.Kind == durable.EntryIntent
+	switch e.Kind {
+	case durable.EntryAttempt:
+		c.until = e.Until
+	case durable.EntryDone:
+		x.close(c, e)
+	default:
+	}
+	return nil
+}
+
+func (x *exec) applyRecorded(e *durable.Entry) error {
+	kind := map[durable.EntryKind]durable.CommandKind{
+		durable.EntryTimer: durable.CommandTimer, durable.EntryAsked: durable.CommandAsk, durable.EntryChild: durable.CommandChild,
+	}[e.Kind]
+	c, err := x.match(e, kind)
+	if err != nil {
+		return err
+	}
+	c.recorded, c.busy = true, false
+	c.until, c.childID = e.Until, e.Child
+	return nil
+}
+
+func (x *exec) finish(e *durable.Entry, kind durable.CommandKind) error {
+	if e.Command >= len(x.commands) || x.commands[e.Command].kind != kind {
+		return x.mismatch(e, kind)
+	}
+	c := x.commands[e.Command]
+	if kind == durable.CommandChild && c.childID != e.Child {
+		return nil // a child of an earlier segment, which nobody waits for any more
+	}
+	x.close(c, e)
+	return nil
+}
+
+func (x *exec) close(c *command, e *durable.Entry) {
+	if c.result != nil {
+		return // a second answer or result: the first one counts
+	}
+	c.result, c.busy, c.intent = e, false, false
+	for i, o := range x.open {
+		if o == c {
+			x.open = append(x.open[:i], x.open[i+1:]...)
+			return
+		}
+	}
+}
+
+// match finds the command an entry answers and checks that it is the same one.
+func (x *exec) match(e *durable.Entry, kind durable.CommandKind) (*command, error) {
+	if e.Command >= len(x.commands) {
+		return nil, x.mismatch(e, kind)
+	}
+	c := x.commands[e.Command]
+	if c.kind != kind || c.name != e.Name || c.inputHash != e.InputHash {
+		return nil, x.mismatch(e, kind)
+	}
+	return c, nil
+}
+
+// mismatch says in one paragraph how journal and program differ.
+func (x *exec) mismatch(e *durable.Entry, kind durable.CommandKind) error {
+	had := fmt.Sprintf("%s %q with input %s", kind, e.Name, orNone(e.InputHash))
+	now := fmt.Sprintf("issued only %d commands before it", len(x.commands))
+	if e.Command < len(x.commands) {
+		c := x.commands[e.Command]
+		now = fmt.Sprintf("issues %s %q with input %s there", c.kind, c.name, orNone(c.inputHash))
+	}
+	return durable.Errorf(durable.CodeConflict,
+		"replay mismatch at command %d of segment %d: the journal (entry %d) has %s, the program now %s; run the build that wrote it, or fork the run before this step",
+		e.Command, x.info.Segment, e.Seq, had, now)
+}
+
+func orNone(hash string) string {
+	if hash == "" {
+		return "none"
+	}
+	return hash
+}

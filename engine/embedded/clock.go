@@ -1,0 +1,97 @@
+package embedded
+
+import (
+	"log/slog"
+	"time"
+)
+
+// duePage is how many due runs are brought to life at once.
+const duePage = 1000
+
+// retryDue is the pause after the store could not say what is due.
+const retryDue = time.Second
+
+// clock wakes parked runs whose timer is due. It sleeps until the earliest wake
+// time there is and does not poll.
+type clock struct {
+	engine *Engine
+	wake   chan time.Time
+	quit   chan struct{}
+	gone   chan struct{}
+}
+
+func startClock(e *Engine) *clock {
+	c := &clock{engine: e, wake: make(chan time.Time, 1), quit: make(chan struct{}), gone: make(chan struct{})}
+	go c.loop()
+	return c
+}
+
+// wakeAt tells the clock of a run that parked; a zero time is nothing to wait for.
+func (c *clock) wakeAt(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	for {
+		select {
+		case c.wake <- t:
+			return
+		case old := <-c.wake: // keep the earlier of the two
+			if old.Before(t) {
+				t = old
+			}
+		}
+	}
+}
+
+func (c *clock) stop() {
+	close(c.quit)
+	<-c.gone
+}
+
+func (c *clock) loop() {
+	defer close(c.gone)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	next := time.Now()
+	for {
+		select {
+		case t := <-c.wake:
+			if next.IsZero() || t.Before(next) {
+				next = t
+				timer.Reset(time.Until(t))
+			}
+		case <-timer.C:
+			next = c.ring()
+			if !next.IsZero() {
+				timer.Reset(time.Until(next))
+			}
+		case <-c.quit:
+			return
+		}
+	}
+}
+
+// ring brings every due run to life and returns when the next one is due.
+func (c *clock) ring() time.Time {
+	e := c.engine
+	for {
+		due, next, err := e.store.Due(e.ctx, time.Now(), duePage)
+		if err != nil {
+			if e.ctx.Err() == nil {
+				e.log.ErrorContext(e.ctx, "find due runs", slog.Any("error", err))
+			}
+			return time.Now().Add(retryDue)
+		}
+		for _, id := range due {
+			l, err := e.acquire(e.ctx, id)
+			if err == nil {
+				l.release()
+			} else if e.ctx.Err() == nil {
+				e.log.WarnContext(e.ctx, "wake a run", slog.String("run", string(id)), slog.Any("error", err))
+			}
+		}
+		if len(due) < duePage {
+			return next
+		}
+	}
+}

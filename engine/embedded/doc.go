@@ -1,0 +1,18 @@
+// Package embedded drives runs inside this process over a store.
+//
+// A run in motion is a live: one goroutine that owns an exec, which holds the
+// program as a coroutine together with the commands it has issued. The circle is
+// always the same, whether the journal is being replayed or written:
+//
+//	apply one entry -> resume the program until it is blocked -> issue its new
+//	commands -> their results are appended -> once committed they are applied
+//
+// Because entries are applied one at a time in journal order, a replay sees
+// exactly what the first pass saw. A run that waits with nothing in flight is
+// unwound and leaves memory; a signal, an answer, a child or the clock brings it
+// back.
+//
+// On the line request -> run -> step -> journal -> event -> client this is the room
+// that claims a run and calls its program. It alone changes the status of a run. It
+// knows durable.Program and does not know what an agent is.
+package embedded

@@ -1,0 +1,253 @@
+package embedded
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"runtime/debug"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// exec is one segment of a run in memory: the program's coroutines and the
+// commands they have issued. It is used by one goroutine and does no I/O but
+// loading values from blobs.
+type exec struct {
+	info     durable.Info
+	load     func(*durable.Entry) error // fills values that are blobs
+	commands []*command                 // by number
+	open     []*command                 // issued and not done, oldest first
+	inboxes  map[string]*inbox
+	routines []*routine // in order of creation; the first is the program itself
+	canceled bool
+	reason   string // of the cancel
+	unwound  bool
+
+	ended  bool
+	output json.RawMessage
+	err    error
+}
+
+// command is something a program asked for.
+type command struct {
+	number    int
+	kind      durable.CommandKind
+	name      string
+	input     json.RawMessage
+	inputHash string
+	shield    bool // issued under Shield: a cancel does not reach it
+
+	step      durable.StepCall
+	delay     time.Duration
+	child     durable.ChildCall
+	interrupt durable.Interrupt
+
+	// what the journal says of it
+	recorded bool          // timer, child and ask: its own entry was applied
+	attempt  int           // last attempt that was begun or failed
+	intent   bool          // an intent without a result
+	until    time.Time     // timers: when due; steps: when the next attempt is
+	childID  durable.RunID // children
+	result   *durable.Entry
+
+	// what the live run does about it
+	busy bool // an attempt is in flight, or its own entry is being appended
+}
+
+// routine is a coroutine of the program.
+type routine struct {
+	name  string
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+	wait  func() bool // what it is blocked on; nil = it can go on
+	on    []string    // the inboxes among what it is blocked on
+	done  bool
+	err   error
+}
+
+// unwind travels up a coroutine that is stopped.
+type unwind struct{}
+
+// programPanic is a panic of program code, with its stack.
+type programPanic struct { //nolint:errname // a panic first, an error on its way out
+	value any
+	stack []byte
+}
+
+func (p *programPanic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+func newExec(info durable.Info, program durable.Program, input json.RawMessage, load func(*durable.Entry) error) *exec {
+	x := &exec{info: info, load: load, inboxes: map[string]*inbox{}}
+	x.start(program.Name(), func(s *scope) error {
+		output, err := program.Run(s, input)
+		x.output, x.err, x.ended = output, err, true
+		return err
+	})
+	return x
+}
+
+// start adds a coroutine; it first runs when resume reaches it.
+func (x *exec) start(name string, fn func(*scope) error) *routine {
+	r := &routine{name: name}
+	r.next, r.stop = iter.Pull(func(yield func(struct{}) bool) {
+		r.yield = yield
+		defer func() {
+			r.done = true
+			switch v := recover(); v.(type) {
+			case nil, unwind:
+			default:
+				x.err, x.ended = &programPanic{v, debug.Stack()}, true
+			}
+		}()
+		r.err = fn(&scope{x: x, r: r})
+	})
+	x.routines = append(x.routines, r)
+	return r
+}
+
+// resume runs every coroutine until all of them are blocked or the program ended.
+func (x *exec) resume() {
+	for progress := true; progress && !x.ended; {
+		progress = false
+		for i := 0; i < len(x.routines) && !x.ended; i++ {
+			r := x.routines[i]
+			if r.done || (r.wait != nil && !r.wait()) {
+				continue
+			}
+			r.wait = nil
+			r.next()
+			progress = true
+		}
+	}
+}
+
+// stop unwinds all coroutines; their deferred functions run, nothing else.
+func (x *exec) stop() {
+	x.unwound = true
+	for _, r := range x.routines {
+		r.stop()
+	}
+}
+
+// issue gives a command its number.
+func (x *exec) issue(c *command) *future {
+	c.number = len(x.commands)
+	x.commands = append(x.commands, c)
+	x.open = append(x.open, c)
+	return &future{x: x, c: c}
+}
+
+// scope is the durable.Context of one coroutine.
+type scope struct {
+	x      *exec
+	r      *routine
+	shield bool
+}
+
+var _ durable.Context = (*scope)(nil)
+
+// alive stops a deferred function of an unwound program from issuing commands.
+func (s *scope) alive() {
+	if s.x.unwound {
+		panic(unwind{})
+	}
+}
+
+// block yields until ready; on names the inboxes that could make it so. After a
+// cancel an unshielded scope gets ErrCanceled.
+func (s *scope) block(ready func() bool, on ...string) error {
+	s.alive()
+	s.r.on = on
+	stopped := func() bool { return s.x.canceled && !s.shield }
+	for !ready() {
+		if stopped() {
+			return durable.ErrCanceled
+		}
+		s.r.wait = func() bool { return ready() || stopped() }
+		if !s.r.yield(struct{}{}) {
+			panic(unwind{})
+		}
+	}
+	return nil
+}
+
+// issue adds a command, unless the scope was canceled: then it never happens.
+func (s *scope) issue(c *command) durable.Future {
+	s.alive()
+	if s.x.canceled && !s.shield {
+		return canceledFuture{}
+	}
+	c.shield = s.shield
+	c.inputHash = shortHash(c.input)
+	return s.x.issue(c)
+}
+
+func (s *scope) Info() durable.Info { return s.x.info }
+
+func (s *scope) Step(call durable.StepCall) durable.Future {
+	if call.Name == "" {
+		call.Name = call.Func
+	}
+	return s.issue(&command{kind: durable.CommandStep, name: call.Name, input: call.Input, step: call})
+}
+
+func (s *scope) Timer(d time.Duration) durable.Future {
+	return s.issue(&command{kind: durable.CommandTimer, name: "timer", input: json.RawMessage(d.String()), delay: d})
+}
+
+func (s *scope) Child(call durable.ChildCall) durable.Future {
+	if call.Name == "" {
+		call.Name = call.Program
+	}
+	return s.issue(&command{kind: durable.CommandChild, name: call.Name, input: call.Input, child: call})
+}
+
+func (s *scope) Ask(i durable.Interrupt) durable.Future {
+	if i.Kind == "" {
+		i.Kind = "question"
+	}
+	c := &command{kind: durable.CommandAsk, name: i.Kind, input: i.Value, interrupt: i}
+	f := s.issue(c)
+	if i.ID == "" {
+		c.interrupt.ID = fmt.Sprintf("%d.%d", s.x.info.Segment, c.number)
+	}
+	return f
+}
+
+func (s *scope) Inbox(name string) durable.Inbox { return s.x.inbox(name) }
+
+func (s *scope) Select(list ...durable.Ready) int {
+	got := -1
+	var on []string
+	for _, r := range list {
+		if b, ok := r.(*inbox); ok {
+			on = append(on, b.name)
+		}
+	}
+	err := s.block(func() bool {
+		for i, r := range list {
+			if r.Ready() {
+				got = i
+				return true
+			}
+		}
+		return false
+	}, on...)
+	if err != nil {
+		return -1
+	}
+	return got
+}
+
+func (s *scope) Go(name string, fn func(durable.Context) error) durable.Future {
+	s.alive()
+	r := s.x.start(name, func(child *scope) error {
+		child.shield = s.shield
+		return fn(child)
+	})
+	return (*routineFuture)(r)
+}
+
+func (s *scope) Shield() durable.Context { return &scope{x: s.x, r: s.r, shield: true} }

@@ -1,0 +1,127 @@
+package embedded
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// own turns the context a program hands back into ours.
+func own(ctx durable.Context) *scope {
+	s, ok := ctx.(*scope)
+	if !ok {
+		panic(fmt.Sprintf("durable: context %T does not belong to this engine", ctx))
+	}
+	return s
+}
+
+// future is the result of a command.
+type future struct {
+	x *exec
+	c *command
+}
+
+func (f *future) Ready() bool { return f.c.result != nil }
+
+func (f *future) Get(ctx durable.Context, out any) error {
+	if err := own(ctx).block(f.Ready); err != nil {
+		return err
+	}
+	e := f.c.result
+	if e.Error != nil {
+		return e.Error
+	}
+	if out == nil {
+		return nil
+	}
+	if err := f.x.load(e); err != nil {
+		return err
+	}
+	return decode(f.c.name, e.Output, out)
+}
+
+// canceledFuture is the result of a command issued after a cancel.
+type canceledFuture struct{}
+
+func (canceledFuture) Ready() bool                        { return true }
+func (canceledFuture) Get(_ durable.Context, _ any) error { return durable.ErrCanceled }
+
+// routineFuture is the end of a coroutine.
+type routineFuture routine
+
+func (f *routineFuture) Ready() bool { return f.done }
+
+func (f *routineFuture) Get(ctx durable.Context, _ any) error {
+	if err := own(ctx).block(f.Ready); err != nil {
+		return err
+	}
+	return f.err
+}
+
+// inbox holds signals that were not yet received.
+type inbox struct {
+	x     *exec
+	name  string
+	queue []*durable.Entry
+}
+
+func (x *exec) inbox(name string) *inbox {
+	b := x.inboxes[name]
+	if b == nil {
+		b = &inbox{x: x, name: name}
+		x.inboxes[name] = b
+	}
+	return b
+}
+
+func (b *inbox) Ready() bool { return len(b.queue) > 0 }
+
+func (b *inbox) Receive(ctx durable.Context, out any) error {
+	if err := own(ctx).block(b.Ready, b.name); err != nil {
+		return err
+	}
+	e := b.queue[0]
+	b.queue = b.queue[1:]
+	if err := b.x.load(e); err != nil {
+		return err
+	}
+	if out == nil {
+		return nil
+	}
+	return decode(e.Name, e.Input, out)
+}
+
+// unreceived lists the seqs of all signals that no one has received, oldest first.
+func (x *exec) unreceived() []int64 {
+	var seqs []int64
+	for _, b := range x.inboxes {
+		for _, e := range b.queue {
+			seqs = append(seqs, e.Seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs
+}
+
+func decode(what string, data json.RawMessage, out any) error {
+	if len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return &durable.Error{Code: durable.CodeInvalid, Op: "decode the result of " + what, Err: err}
+	}
+	return nil
+}
+
+// shortHash is what an entry keeps of a command's input, to be checked on replay.
+func shortHash(input json.RawMessage) string {
+	if len(input) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(input)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,191 @@
+package embedded
+
+import (
+	"slices"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/journal"
+)
+
+// parkMin is the wait below which a run stays in memory: parking and coming back
+// costs two commits and a replay.
+const parkMin = time.Second
+
+// issue does what the open commands ask for: attempts, timers, questions, children.
+func (l *live) issue() {
+	now := time.Now()
+	for _, c := range slices.Clone(l.x.open) {
+		switch {
+		case c.busy:
+		case l.x.canceled && !c.shield:
+			l.giveUp(c)
+		case c.kind == durable.CommandStep:
+			l.issueStep(c, now)
+		case c.kind == durable.CommandTimer:
+			l.issueTimer(c, now)
+		case c.kind == durable.CommandAsk:
+			if !c.recorded {
+				i := c.interrupt
+				l.record(c, &durable.Entry{Kind: durable.EntryAsked, Interrupt: &i})
+			}
+		case c.kind == durable.CommandChild:
+			if !c.recorded {
+				l.issueChild(c)
+			}
+		}
+	}
+}
+
+// record appends an entry about a command and marks the command busy until it is
+// applied. An error means that the run is over, which its goroutine will learn.
+func (l *live) record(c *command, e *durable.Entry) {
+	c.busy = true
+	e.Command, e.Name, e.InputHash = c.number, c.name, c.inputHash
+	_ = l.append(&journal.Change{Run: l.run.ID, Entries: []*durable.Entry{e}}, nil)
+}
+
+// giveUp closes a command that a cancel overtook. A child is left to end by its own cancel.
+func (l *live) giveUp(c *command) {
+	canceled := durable.FailureOf(durable.ErrCanceled)
+	switch {
+	case c.kind == durable.CommandStep && !c.intent:
+		l.record(c, &durable.Entry{Kind: durable.EntryDone, Func: c.step.Func, Attempt: c.attempt, Error: canceled})
+	case c.kind == durable.CommandTimer:
+		l.record(c, &durable.Entry{Kind: durable.EntryFired, Error: canceled})
+	case c.kind == durable.CommandAsk:
+		l.record(c, &durable.Entry{Kind: durable.EntryAnswered, Error: canceled})
+	case c.kind == durable.CommandChild && !c.recorded:
+		l.record(c, &durable.Entry{Kind: durable.EntryChildDone, Error: canceled})
+	}
+}
+
+func (l *live) issueStep(c *command, now time.Time) {
+	if c.intent || c.until.After(now) {
+		return // in doubt, or between two attempts
+	}
+	fn := l.engine.steps[c.step.Func]
+	c.step.Options = c.step.Options.Or(fn.Options)
+	if c.step.Options.Effect == "" {
+		c.step.Options.Effect = durable.Idempotent
+	}
+	if c.step.Options.Effect != durable.Irreversible {
+		c.busy = true
+		l.attempt(c)
+		return
+	}
+	l.record(c, &durable.Entry{
+		Kind: durable.EntryIntent, Func: c.step.Func, Effect: durable.Irreversible, Attempt: c.attempt + 1,
+		Started: stamp(time.Time{}), Input: c.input, Epoch: l.engine.store.Epoch(),
+	})
+}
+
+func (l *live) issueTimer(c *command, now time.Time) {
+	switch {
+	case !c.recorded:
+		l.record(c, &durable.Entry{Kind: durable.EntryTimer, Until: stamp(time.Time{}).Add(c.delay)})
+	case !c.until.After(now):
+		l.record(c, &durable.Entry{Kind: durable.EntryFired})
+	}
+}
+
+func (l *live) issueChild(c *command) {
+	e := l.engine
+	if _, ok := e.programs[c.child.Program]; !ok {
+		err := durable.Errorf(durable.CodeInvalid, "no program %q", c.child.Program)
+		l.record(c, &durable.Entry{Kind: durable.EntryChildDone, Error: durable.FailureOf(err)})
+		return
+	}
+	c.busy = true
+	child, birth := e.birth(durable.StartRequest{
+		ID: newRunID(time.Now()), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
+	}, l.run.ID, c.number)
+	entry := &durable.Entry{
+		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: child.run.ID,
+	}
+	if err := e.enlist(child); err != nil {
+		return // closing
+	}
+	e.tree.Lock()
+	defer e.tree.Unlock()
+	here := &journal.Change{Run: l.run.ID, Entries: []*durable.Entry{entry}}
+	if err := l.appendBoth(here, child, birth, func(error) {}); err != nil {
+		e.forget(child)
+	}
+}
+
+// rest parks the run when nothing is on its way, and sets the alarm for a wait
+// that is too short for that. True means that the run has left memory.
+func (l *live) rest() (bool, error) {
+	waits, wake, still := l.waits()
+	if !still {
+		return false, nil
+	}
+	if len(waits) == 0 {
+		return false, durable.Errorf(durable.CodeInternal, "program %s waits for nothing: a coroutine that never ends, or a Select without arguments", l.run.Program)
+	}
+	if !wake.IsZero() {
+		if d := time.Until(wake); d < parkMin {
+			if l.alarm == nil {
+				l.alarm = time.AfterFunc(d, l.poke)
+			}
+			l.alarm.Reset(d)
+			return false, nil
+		}
+	}
+	return l.park(waits, wake), nil
+}
+
+// waits lists what the run waits for and when the clock must wake it; still is
+// false while something is on its way.
+func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
+	for _, c := range l.x.open {
+		if c.busy {
+			return nil, wake, false
+		}
+		w := durable.Wait{Command: c.number, Name: c.name}
+		switch {
+		case c.kind == durable.CommandStep && c.intent:
+			w.Kind = durable.WaitInDoubt
+		case c.kind == durable.CommandStep, c.kind == durable.CommandTimer:
+			w.Kind, w.Until = durable.WaitTimer, c.until
+			if wake.IsZero() || c.until.Before(wake) {
+				wake = c.until
+			}
+		case c.kind == durable.CommandAsk:
+			i := c.interrupt
+			w.Kind, w.Interrupt = durable.WaitAnswer, &i
+		case c.kind == durable.CommandChild:
+			w.Kind, w.Child = durable.WaitChild, c.childID
+		}
+		waits = append(waits, w)
+	}
+	for _, r := range l.x.routines {
+		if r.done {
+			continue
+		}
+		for _, name := range r.on {
+			waits = append(waits, durable.Wait{Kind: durable.WaitSignal, Name: name})
+		}
+	}
+	return waits, wake, true
+}
+
+// remember keeps what others may ask about while the run is in motion.
+func (l *live) remember(e *durable.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch e.Kind {
+	case durable.EntryAsked:
+		l.questions[e.Interrupt.ID] = &question{interrupt: *e.Interrupt, command: e.Command}
+	case durable.EntryAnswered:
+		for _, q := range l.questions {
+			q.answered = q.answered || q.command == e.Command
+		}
+	case durable.EntryIntent:
+		l.doubts[e.Command] = &doubt{intent: e}
+	case durable.EntryDone, durable.EntryAttempt:
+		delete(l.doubts, e.Command)
+	default:
+	}
+}

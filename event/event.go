@@ -1,0 +1,186 @@
+// Package event feeds watchers: committed entries in order with a cursor, and
+// deltas, the streamed pieces that are never stored. Watchers that join late get
+// the entries they missed from the journal and then go on live, without a gap and
+// without a repeat.
+//
+// On the line request -> run -> step -> journal -> event -> client it stands
+// behind the commit: an event is a pure function of a committed entry. It never
+// writes, and a slow watcher never slows a run: it re-reads from the journal.
+package event
+
+import (
+	"context"
+	"iter"
+	"math"
+	"sync"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// Source reads committed entries of a run, in order of seq; journal implements it.
+type Source interface {
+	Entries(ctx context.Context, run durable.RunID, after int64, limit int) ([]durable.Entry, error)
+}
+
+// deltaBuffer is how many deltas wait for a slow watcher before the oldest are
+// dropped; entries are never dropped.
+const deltaBuffer = 1024
+
+// Item is what a watcher receives: either an event or a delta.
+type Item struct {
+	Event *durable.Event
+	Delta *durable.Delta
+}
+
+// Feed hands events and deltas to watchers. The zero value is not usable; see New.
+type Feed struct {
+	source Source
+	mu     sync.Mutex
+	watch  map[durable.RunID]map[*watcher]struct{}
+}
+
+// New makes a feed that reads missed entries from source.
+func New(source Source) *Feed {
+	return &Feed{source: source, watch: map[durable.RunID]map[*watcher]struct{}{}}
+}
+
+// watcher is one Watch under way. Its queue holds deltas and, between them, marks
+// that say up to which seq the journal may be read before the deltas behind them.
+type watcher struct {
+	queue  []mark
+	deltas int
+	wake   chan struct{} // holds one token while the queue is not empty
+}
+
+type mark struct {
+	delta *durable.Delta // nil: entries up to seq are committed
+	seq   int64
+}
+
+// Committed tells the feed that the entries of run up to seq are durable.
+func (f *Feed) Committed(run durable.RunID, seq int64) {
+	f.each(run, func(w *watcher) {
+		if n := len(w.queue); n > 0 && w.queue[n-1].delta == nil {
+			w.queue[n-1].seq = seq
+			return
+		}
+		w.queue = append(w.queue, mark{seq: seq})
+	})
+}
+
+// Emit hands a delta to whoever watches its run now.
+func (f *Feed) Emit(d durable.Delta) {
+	f.each(d.Run, func(w *watcher) {
+		if w.deltas == deltaBuffer {
+			w.dropOldest()
+		}
+		w.deltas++
+		w.queue = append(w.queue, mark{delta: &d})
+	})
+}
+
+func (w *watcher) dropOldest() {
+	for i, m := range w.queue {
+		if m.delta != nil {
+			w.queue = append(w.queue[:i], w.queue[i+1:]...)
+			w.deltas--
+			return
+		}
+	}
+}
+
+func (f *Feed) each(run durable.RunID, do func(*watcher)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for w := range f.watch[run] {
+		do(w)
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Watch yields the events of run with seq > after, and live deltas between them,
+// until the run's last event, an error, or the end of ctx. The sequence may be
+// ranged over once.
+func (f *Feed) Watch(ctx context.Context, run durable.RunID, after int64) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		w := &watcher{wake: make(chan struct{}, 1), queue: []mark{{seq: math.MaxInt64}}}
+		f.add(run, w)
+		defer f.remove(run, w)
+		for {
+			for _, m := range f.take(w) {
+				if m.delta != nil {
+					if !yield(Item{Delta: m.delta}, nil) {
+						return
+					}
+					continue
+				}
+				next, more := f.drain(ctx, run, after, m.seq, yield)
+				if !more {
+					return
+				}
+				after = next
+			}
+			select {
+			case <-w.wake:
+			case <-ctx.Done():
+				yield(Item{}, ctx.Err())
+				return
+			}
+		}
+	}
+}
+
+// drain yields the entries after a cursor up to seq to; more is false when the
+// watch is over.
+func (f *Feed) drain(ctx context.Context, run durable.RunID, after, to int64, yield func(Item, error) bool) (next int64, more bool) {
+	const page = 256
+	for after < to {
+		entries, err := f.source.Entries(ctx, run, after, page)
+		if err != nil {
+			yield(Item{}, err)
+			return after, false
+		}
+		for _, e := range entries {
+			if e.Seq > to {
+				return after, true
+			}
+			if !yield(Item{Event: &durable.Event{Run: run, Entry: e}}, nil) || e.Kind == durable.EntryEnded {
+				return after, false
+			}
+			after = e.Seq
+		}
+		if len(entries) < page {
+			break
+		}
+	}
+	return after, true
+}
+
+func (f *Feed) take(w *watcher) []mark {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	queue := w.queue
+	w.queue, w.deltas = nil, 0
+	return queue
+}
+
+func (f *Feed) add(run durable.RunID, w *watcher) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watch[run] == nil {
+		f.watch[run] = map[*watcher]struct{}{}
+	}
+	f.watch[run][w] = struct{}{}
+}
+
+func (f *Feed) remove(run durable.RunID, w *watcher) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.watch[run], w)
+	if len(f.watch[run]) == 0 {
+		delete(f.watch, run)
+	}
+}

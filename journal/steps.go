@@ -1,0 +1,109 @@
+package journal
+
+import (
+	"encoding/json"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// Steps folds the entries of a run into its steps, in the order in which they
+// first appear. It is a pure function: any process that can read a journal gets
+// the same answer. A step that is running, but has written nothing yet, is not in
+// it. Waits are those of the run: they tell which open intent is in doubt.
+func Steps(entries []durable.Entry, waits []durable.Wait) []durable.Step {
+	var f fold
+	for i := range entries {
+		f.add(&entries[i])
+	}
+	for _, w := range waits {
+		if i, ok := f.index[w.Command]; ok && w.Kind == durable.WaitInDoubt {
+			f.steps[i].Status = durable.StepInDoubt
+		}
+	}
+	return f.steps
+}
+
+type fold struct {
+	steps   []durable.Step
+	index   map[int]int // command of the current segment -> position in steps
+	segment int
+}
+
+func (f *fold) add(e *durable.Entry) {
+	switch e.Kind {
+	case durable.EntryIntent:
+		s := f.step(e, durable.CommandStep)
+		s.Status = durable.StepRunning
+		f.input(s, e)
+	case durable.EntryAttempt:
+		s := f.step(e, durable.CommandStep)
+		s.Status, s.Error = durable.StepRetrying, e.Error
+		f.input(s, e)
+	case durable.EntryDone:
+		s := f.step(e, durable.CommandStep)
+		f.input(s, e)
+		end(s, e)
+	case durable.EntryTimer:
+		s := f.step(e, durable.CommandTimer)
+		s.Status, s.Started = durable.StepWaiting, e.Time
+	case durable.EntryAsked:
+		s := f.step(e, durable.CommandAsk)
+		s.Status, s.Started = durable.StepWaiting, e.Time
+	case durable.EntryChild:
+		s := f.step(e, durable.CommandChild)
+		s.Status, s.Started, s.Child, s.Func = durable.StepWaiting, e.Time, e.Child, e.Func
+		f.input(s, e)
+	case durable.EntryFired:
+		end(f.step(e, durable.CommandTimer), e)
+	case durable.EntryAnswered:
+		end(f.step(e, durable.CommandAsk), e)
+	case durable.EntryChildDone:
+		end(f.step(e, durable.CommandChild), e)
+	case durable.EntryContinued:
+		f.segment, f.index = e.Segment, nil
+	case durable.EntryStarted, durable.EntryClaimed, durable.EntrySignal, durable.EntryCancel,
+		durable.EntryBlocked, durable.EntryUnblocked, durable.EntryEnded:
+	}
+}
+
+// step finds the step an entry speaks of, or adds it.
+func (f *fold) step(e *durable.Entry, kind durable.CommandKind) *durable.Step {
+	if i, ok := f.index[e.Command]; ok {
+		return &f.steps[i]
+	}
+	if f.index == nil {
+		f.index = map[int]int{}
+	}
+	f.index[e.Command] = len(f.steps)
+	f.steps = append(f.steps, durable.Step{Command: e.Command, Segment: f.segment, Name: e.Name, Kind: kind})
+	return &f.steps[len(f.steps)-1]
+}
+
+func (f *fold) input(s *durable.Step, e *durable.Entry) {
+	s.Attempt, s.Func, s.Effect = e.Attempt, e.Func, e.Effect
+	if s.Started.IsZero() || e.Attempt > 1 {
+		s.Started = e.Started
+	}
+	if s.Started.IsZero() {
+		s.Started = e.Time
+	}
+	if e.Input != nil || e.InputRef != nil {
+		s.In, s.Input = e.Input, refOf(e.Input, e.InputRef)
+	}
+}
+
+func end(s *durable.Step, e *durable.Entry) {
+	s.Status, s.Ended, s.Error = durable.StepDone, e.Time, e.Error
+	if e.Error != nil {
+		s.Status = durable.StepFailed
+	}
+	s.Out, s.Output = e.Output, refOf(e.Output, e.OutputRef)
+}
+
+// refOf names a value by its content whether it is inline or a blob.
+func refOf(value json.RawMessage, ref *durable.Ref) *durable.Ref {
+	if ref != nil || value == nil {
+		return ref
+	}
+	return &durable.Ref{Hash: HashOf(value), Bytes: len(value)}
+}

@@ -1,0 +1,198 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
+)
+
+// head is where the journal of a run stands: its row number and the next seq.
+type head struct {
+	row  int64
+	next int64
+}
+
+// transaction writes batches through prepared statements on the one connection.
+// It is used by the writer goroutine alone.
+type transaction struct {
+	ctx                                                  context.Context //nolint:containedctx // the lifetime of the connection, not of a request
+	conn                                                 *sql.Conn
+	begin, commit, rollback                              *sql.Stmt
+	insertRun, insertEntry, insertBlob, setRun, findHead *sql.Stmt
+
+	// heads of runs that are being written; a run leaves when it parks or ends.
+	heads map[durable.RunID]head
+}
+
+func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
+	ctx = context.WithoutCancel(ctx)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &transaction{ctx: ctx, conn: conn, heads: map[durable.RunID]head{}}
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		query string
+	}{
+		{&t.begin, `BEGIN IMMEDIATE`},
+		{&t.commit, `COMMIT`},
+		{&t.rollback, `ROLLBACK`},
+		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
+		{&t.insertEntry, `INSERT INTO ev (run, seq, body) VALUES (?, ?, ?)`},
+		{&t.insertBlob, `INSERT INTO blob (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING`},
+		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = ? WHERE n = ?`},
+		{&t.findHead, `SELECT n, (SELECT max(seq) FROM ev WHERE ev.run = run.n) FROM run WHERE id = ?`},
+	} {
+		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // closed with the connection
+			return nil, errors.Join(err, t.close())
+		}
+	}
+	return t, nil
+}
+
+func (t *transaction) close() error { return t.conn.Close() }
+
+// apply commits the batch. An error means that the state of the disk is unknown.
+func (t *transaction) apply(batch []*group) error {
+	if _, err := t.begin.ExecContext(t.ctx); err != nil {
+		return err
+	}
+	for _, g := range batch {
+		if err := t.group(g); err != nil {
+			_, undo := t.rollback.ExecContext(t.ctx)
+			return errors.Join(err, undo)
+		}
+	}
+	_, err := t.commit.ExecContext(t.ctx)
+	return err
+}
+
+// group writes one group, or sets its err and writes nothing of it. Everything
+// that can be refused is found before the first row is written.
+func (t *transaction) group(g *group) error {
+	for _, c := range g.changes {
+		if c.Create != nil {
+			continue
+		}
+		if _, err := t.head(c.Run); errors.Is(err, sql.ErrNoRows) {
+			g.err = durable.Errorf(durable.CodeNotFound, "no run %s", c.Run)
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	for _, c := range g.changes {
+		if c.Create == nil {
+			continue
+		}
+		created, err := t.create(c.Create)
+		if err != nil {
+			return err
+		}
+		if !created {
+			g.err = durable.Errorf(durable.CodeConflict, "a run %s exists", c.Run)
+			return nil
+		}
+	}
+	for _, c := range g.changes {
+		if err := t.change(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *transaction) head(id durable.RunID) (head, error) {
+	if h, ok := t.heads[id]; ok {
+		return h, nil
+	}
+	var h head
+	var last sql.NullInt64
+	if err := t.findHead.QueryRowContext(t.ctx, string(id)).Scan(&h.row, &last); err != nil {
+		return h, err
+	}
+	if last.Valid {
+		h.next = last.Int64 + 1
+	}
+	t.heads[id] = h
+	return h, nil
+}
+
+func (t *transaction) create(r *store.Run) (bool, error) {
+	waits, err := encodeWaits(r.Waits)
+	if err != nil {
+		return false, err
+	}
+	res, err := t.insertRun.ExecContext(t.ctx, string(r.ID), r.Name, r.Program, r.Definition, string(r.Parent), r.Command, micros(r.Created),
+		string(r.Status), r.Reason, micros(r.Updated), micros(r.Wake), waits, r.Segment, r.Start)
+	if err != nil {
+		return false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	row, err := res.LastInsertId()
+	if err != nil {
+		return false, err
+	}
+	t.heads[r.ID] = head{row: row}
+	return true, nil
+}
+
+func (t *transaction) change(c *store.Change) error {
+	for _, b := range c.Blobs {
+		if err := t.blob(b); err != nil {
+			return err
+		}
+	}
+	h := t.heads[c.Run]
+	first := h.next
+	for _, e := range c.Entries {
+		e.Seq = h.next
+		if _, err := t.insertEntry.ExecContext(t.ctx, h.row, e.Seq, e.Body); err != nil {
+			return err
+		}
+		h.next++
+	}
+	t.heads[c.Run] = h
+	if c.State == nil {
+		return nil
+	}
+	if s := c.State.Status; s.Final() || s == durable.Waiting {
+		delete(t.heads, c.Run)
+	}
+	waits, err := encodeWaits(c.State.Waits)
+	if err != nil {
+		return err
+	}
+	s := c.State
+	start := s.Start
+	if start == store.ThisChange {
+		start = first
+	}
+	_, err = t.setRun.ExecContext(t.ctx, string(s.Status), s.Reason, micros(s.Updated), micros(s.Wake), waits, s.Segment, start, h.row)
+	return err
+}
+
+func (t *transaction) blob(b store.Blob) error {
+	key, err := hex.DecodeString(b.Hash)
+	if err != nil {
+		return fmt.Errorf("blob hash %q: %w", b.Hash, err)
+	}
+	_, err = t.insertBlob.ExecContext(t.ctx, key, b.Data)
+	return err
+}
+
+func encodeWaits(waits []durable.Wait) (any, error) {
+	if len(waits) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(waits)
+}

@@ -1,0 +1,220 @@
+// Package sqlite keeps runs in one SQLite file inside a data directory. It is the
+// default store: pure Go, nothing to install.
+//
+// One goroutine owns the one write connection. It takes whatever changes are
+// queued, up to 512 rows or 1 MB, commits them in one transaction and then reports
+// each as done: one fsync carries many runs, and there is no batching timer. The
+// database runs in WAL mode with synchronous=FULL. Reads use their own connections
+// and never wait for the writer; other processes may read the same directory while
+// this one writes.
+//
+// On the line request -> run -> step -> journal -> event -> client this is the
+// floor beneath journal. It may not look into entry bodies.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	driver "modernc.org/sqlite"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
+)
+
+var _ store.Store = (*Store)(nil)
+
+// File is the name of the database inside the data directory.
+const File = "orpine.db"
+
+// Config says how to open a data directory.
+type Config struct {
+	Dir      string // the data directory; created unless ReadOnly
+	ReadOnly bool   // only read; another process may be the owner
+	Owner    string // shown to others who find the directory in use: "orpine run x.yaml"
+
+	// ProcessDurability trades safety for speed: a committed change survives the
+	// death of the process, but not a power cut. Default false: every commit is
+	// on the disk before it is reported done.
+	ProcessDurability bool
+}
+
+// Store is an open data directory. All methods are safe for concurrent use.
+type Store struct {
+	dir   string
+	lock  *os.File // held while open for writing, nil when read-only
+	epoch int64
+	write *sql.DB // one connection, used by the writer goroutine alone
+	read  *sql.DB
+	w     *writer
+
+	closing sync.Once
+	closed  error
+}
+
+// Open opens a data directory and takes its lock. Errors: conflict when another
+// process owns it, not_found when ReadOnly finds none, invalid for a file that is
+// not ours or newer than this build, unavailable when the directory cannot be used.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	s := &Store{dir: cfg.Dir}
+	if err := s.open(ctx, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("open data directory %s: %w", cfg.Dir, err), s.release())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, cfg Config) error {
+	path := filepath.Join(cfg.Dir, File)
+	if cfg.ReadOnly {
+		if _, err := os.Stat(path); err != nil {
+			return notThere(err)
+		}
+		return s.openReader(ctx, path)
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
+		return unusable(err)
+	}
+	if err := s.takeLock(cfg.Owner); err != nil {
+		return err
+	}
+	if err := s.openWriter(ctx, path, cfg.ProcessDurability); err != nil {
+		return err
+	}
+	return s.openReader(ctx, path)
+}
+
+// openWriter opens the write connection, makes or checks the schema and counts the epoch.
+func (s *Store) openWriter(ctx context.Context, path string, processOnly bool) error {
+	level := "FULL"
+	if processOnly {
+		level = "NORMAL"
+	}
+	db, err := connect(path, "journal_mode(WAL)", "synchronous("+level+")", "cache_size(-16384)", "temp_store(MEMORY)")
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	s.write = db
+	if err := prepareSchema(ctx, db); err != nil {
+		return explain(err)
+	}
+	row := db.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', 1)
+		ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`)
+	if err := row.Scan(&s.epoch); err != nil {
+		return explain(err)
+	}
+	s.w, err = startWriter(ctx, db)
+	return explain(err)
+}
+
+func (s *Store) openReader(ctx context.Context, path string) error {
+	db, err := connect(path, "query_only(1)", "busy_timeout(2000)")
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(4)
+	s.read = db
+	return explain(checkFormat(ctx, db))
+}
+
+func connect(path string, pragmas ...string) (*sql.DB, error) {
+	query := url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}
+	c, err := driver.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode())
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(c), nil
+}
+
+// prepareSchema makes the tables of a new database and refuses a foreign one.
+func prepareSchema(ctx context.Context, db *sql.DB) error {
+	var tables int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return err
+	}
+	if tables > 0 {
+		return checkFormat(ctx, db)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	stamp := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", appID, format)
+	if _, err := tx.ExecContext(ctx, schema+stamp); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+func checkFormat(ctx context.Context, db *sql.DB) error {
+	var id, version int
+	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
+		return err
+	}
+	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case id != appID:
+		return durable.Errorf(durable.CodeInvalid, "%s is an SQLite file of another program; choose another data directory", File)
+	case version > format:
+		return durable.Errorf(durable.CodeInvalid, "%s has format %d, this build knows up to %d: use a newer orpine", File, version, format)
+	}
+	return nil
+}
+
+// Epoch counts the openings for writing; 0 for a read-only store.
+func (s *Store) Epoch() int64 { return s.epoch }
+
+// Commit implements store.Journal.
+func (s *Store) Commit(changes []*store.Change, done func(error)) {
+	if s.w == nil {
+		done(durable.Errorf(durable.CodeConflict, "data directory %s is open for reading only", s.dir))
+		return
+	}
+	s.w.commit(changes, done)
+}
+
+// Close commits what is queued and gives the directory back. Closing twice is fine.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closed = s.release() })
+	return s.closed
+}
+
+func (s *Store) release() error {
+	var errs []error
+	if s.w != nil {
+		errs = append(errs, s.w.stop())
+	}
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(v sql.NullInt64) time.Time {
+	if !v.Valid {
+		return time.Time{}
+	}
+	return time.UnixMicro(v.Int64).UTC()
+}

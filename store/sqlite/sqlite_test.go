@@ -1,0 +1,120 @@
+package sqlite_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/store/sqlite"
+	"github.com/orpine-run/orpine/store/storetest"
+)
+
+func open(t *testing.T, cfg sqlite.Config) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Open {
+		dir := t.TempDir()
+		return func(t *testing.T) store.Store { return open(t, sqlite.Config{Dir: dir}) }
+	})
+}
+
+func TestOpenErrors(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		prepare func(t *testing.T, dir string) sqlite.Config
+		code    error
+		says    string
+	}{
+		{"in use", func(t *testing.T, dir string) sqlite.Config {
+			open(t, sqlite.Config{Dir: dir, Owner: "orpine run x.yaml"})
+			return sqlite.Config{Dir: dir}
+		}, durable.ErrConflict, "orpine run x.yaml"},
+		{"read-only without data", func(_ *testing.T, dir string) sqlite.Config {
+			return sqlite.Config{Dir: dir, ReadOnly: true}
+		}, durable.ErrNotFound, "no runs here"},
+		{"the directory is a file", func(t *testing.T, dir string) sqlite.Config {
+			file := filepath.Join(dir, "f")
+			write(t, file, "x")
+			return sqlite.Config{Dir: file}
+		}, durable.ErrUnavailable, "--data"},
+		{"garbage", func(t *testing.T, dir string) sqlite.Config {
+			write(t, filepath.Join(dir, sqlite.File), strings.Repeat("garbage ", 1000))
+			return sqlite.Config{Dir: dir}
+		}, durable.ErrUnavailable, "damaged"},
+		{"another program's database", func(t *testing.T, dir string) sqlite.Config {
+			tamper(t, dir, `CREATE TABLE x (y)`)
+			return sqlite.Config{Dir: dir}
+		}, durable.ErrInvalid, "another program"},
+		{"a newer format", func(t *testing.T, dir string) sqlite.Config {
+			s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+			if err != nil || s.Close() != nil {
+				t.Fatal(err)
+			}
+			tamper(t, dir, `PRAGMA user_version = 99`)
+			return sqlite.Config{Dir: dir}
+		}, durable.ErrInvalid, "newer orpine"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := sqlite.Open(t.Context(), c.prepare(t, t.TempDir()))
+			if !errors.Is(err, c.code) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %v with %q", err, c.code, c.says)
+			}
+		})
+	}
+}
+
+func TestReadOnlyBesideOwner(t *testing.T) {
+	dir := t.TempDir()
+	owner := open(t, sqlite.Config{Dir: dir})
+	reader := open(t, sqlite.Config{Dir: dir, ReadOnly: true})
+	done := make(chan error, 1)
+	change := &store.Change{Run: "a", Create: &store.Run{ID: "a", Created: time.Now(), State: store.State{Status: durable.Running, Updated: time.Now()}}}
+	owner.Commit([]*store.Change{change}, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Run(t.Context(), "a"); err != nil {
+		t.Errorf("the reader does not see the run: %v", err)
+	}
+	reader.Commit([]*store.Change{change}, func(err error) { done <- err })
+	if err := <-done; !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("write through the reader: %v", err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tamper(t *testing.T, dir, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, sqlite.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), statement)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,160 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
+)
+
+// Bounds of one transaction. Within them a batch is whatever was queued while
+// the one before it committed.
+const (
+	maxRows  = 512
+	maxBytes = 1 << 20
+)
+
+var errClosed = durable.Errorf(durable.CodeUnavailable, "the data directory is closed")
+
+// group is the changes of one Commit.
+type group struct {
+	changes []*store.Change
+	done    func(error)
+	err     error // why this group alone was refused
+}
+
+// writer owns the write connection. Its queue is not bounded: callers are.
+type writer struct {
+	mu      sync.Mutex
+	queue   []*group
+	failed  error // set once: the store refuses everything from then on
+	stopped bool
+	wake    chan struct{} // holds one token while the queue may be non-empty
+	ended   chan struct{}
+
+	tx *transaction
+}
+
+func startWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+	tx, err := newTransaction(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{wake: make(chan struct{}, 1), ended: make(chan struct{}), tx: tx}
+	go w.loop()
+	return w, nil
+}
+
+func (w *writer) commit(changes []*store.Change, done func(error)) {
+	if err := w.enqueue(&group{changes: changes, done: done}); err != nil {
+		done(err)
+	}
+}
+
+func (w *writer) enqueue(g *group) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.failed != nil:
+		return w.failed
+	case w.stopped:
+		return errClosed
+	}
+	w.queue = append(w.queue, g)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// stop commits what is queued, then ends the goroutine.
+func (w *writer) stop() error {
+	w.mu.Lock()
+	if !w.stopped {
+		w.stopped = true
+		close(w.wake)
+	}
+	w.mu.Unlock()
+	<-w.ended
+	return w.tx.close()
+}
+
+func (w *writer) loop() {
+	defer close(w.ended)
+	for range w.wake {
+		w.drain()
+	}
+	w.drain()
+}
+
+func (w *writer) drain() {
+	for {
+		batch := w.take()
+		if len(batch) == 0 {
+			return
+		}
+		w.run(batch)
+	}
+}
+
+// take removes the next batch from the queue: at least one group, more while the
+// bounds allow.
+func (w *writer) take() []*group {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rows, bytes := 0, 0
+	for i, g := range w.queue {
+		for _, c := range g.changes {
+			rows += len(c.Entries) + len(c.Blobs) + 1
+			for _, e := range c.Entries {
+				bytes += len(e.Body)
+			}
+			for _, b := range c.Blobs {
+				bytes += len(b.Data)
+			}
+		}
+		if i > 0 && (rows > maxRows || bytes > maxBytes) {
+			batch := w.queue[:i:i]
+			w.queue = w.queue[i:]
+			return batch
+		}
+	}
+	batch := w.queue
+	w.queue = nil
+	return batch
+}
+
+// run commits one batch and reports every group of it, in order.
+func (w *writer) run(batch []*group) {
+	err := w.failure()
+	if err == nil {
+		if err = w.tx.apply(batch); err != nil {
+			err = w.fail(err)
+		}
+	}
+	for _, g := range batch {
+		g.done(errors.Join(err, g.err))
+	}
+}
+
+func (w *writer) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
+// fail stops the store: whether the batch is on the disk is not known, so nothing
+// after it may be acknowledged.
+func (w *writer) fail(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = explain(err)
+	if durable.CodeOf(w.failed) == durable.CodeInternal {
+		w.failed = durable.Errorf(durable.CodeUnavailable, "the store stopped after a write error (%w): start again, nothing acknowledged is lost", err)
+	}
+	return w.failed
+}

@@ -1,0 +1,115 @@
+// Package store is the seam to durable storage: runs, their entries, and blobs.
+// Only its adapters (store/sqlite, store/postgres) speak SQL; the law they all
+// obey is the suite in store/storetest.
+//
+// A store does not know what an entry says: bodies are opaque here, journal gives
+// them their meaning. On the line request -> run -> step -> journal -> event ->
+// client it is the one place where something becomes durable.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// Store keeps everything a runtime must not lose.
+type Store interface {
+	Journal
+	Runs
+	// Epoch counts how often the store was opened for writing, from 1.
+	Epoch() int64
+	// Close waits for queued changes to commit.
+	Close() error
+}
+
+// Journal appends and reads entries and blobs.
+type Journal interface {
+	// Commit applies changes in one transaction, all or none, in the order in which
+	// Commit was called. It does not wait: done is called once, in that same order,
+	// when the transaction is durable or has failed, and must not block. Before
+	// done(nil) the Seq of every entry is set.
+	//
+	// Errors: conflict when a run to create exists, not_found when a run to change
+	// does not. Every other error is final: the store refuses all later changes with
+	// it (fail-stop), because what the disk holds is no longer known.
+	Commit(changes []*Change, done func(error))
+	// Entries returns up to limit entries of a run with seq > after, in order.
+	Entries(ctx context.Context, run durable.RunID, after int64, limit int) ([]Entry, error)
+	// Last returns the entry of a run with the highest seq. Error: not_found.
+	Last(ctx context.Context, run durable.RunID) (Entry, error)
+	// Blob returns what was put under hash. Error: not_found.
+	Blob(ctx context.Context, hash string) ([]byte, error)
+}
+
+// Runs finds runs.
+type Runs interface {
+	// Run returns one run. Error: not_found.
+	Run(ctx context.Context, id durable.RunID) (Run, error)
+	// List returns the runs that match, newest first.
+	List(ctx context.Context, f Filter) ([]Run, error)
+	// Find returns up to limit runs whose ID begins with ref, or whose name is ref, newest first.
+	Find(ctx context.Context, ref string, limit int) ([]durable.RunID, error)
+	// Ready returns up to limit runs that are queued or running, oldest first.
+	Ready(ctx context.Context, limit int) ([]durable.RunID, error)
+	// Due returns up to limit runs whose wake time is not after now, and the
+	// earliest wake time of all other runs (zero if none).
+	Due(ctx context.Context, now time.Time, limit int) ([]durable.RunID, time.Time, error)
+}
+
+// Run is a run as the store keeps it: what is known without its journal.
+type Run struct {
+	ID         durable.RunID
+	Name       string
+	Program    string
+	Definition string
+	Parent     durable.RunID
+	Command    int
+	Created    time.Time // required
+	State
+}
+
+// State is the part of a run that changes. A commit replaces it as a whole.
+type State struct {
+	Status  durable.Status
+	Reason  string
+	Updated time.Time      // required
+	Wake    time.Time      // when a timer wakes it; zero = no timer
+	Waits   []durable.Wait // what it waits for while parked
+	Segment int            // which segment it is in
+	Start   int64          // seq of the entry its segment starts with; ThisChange in a commit
+}
+
+// ThisChange as State.Start stands for the seq of the first entry of its change.
+const ThisChange = -1
+
+// Change is what one run gains in one transaction.
+type Change struct {
+	Run     durable.RunID
+	Create  *Run     // set to create the run; Run is its ID
+	Entries []*Entry // appended in order
+	State   *State   // nil = unchanged
+	Blobs   []Blob   // put unless they are there
+}
+
+// Entry is one appended entry.
+type Entry struct {
+	Seq  int64 // from 0, without gaps; set by the store
+	Body []byte
+}
+
+// Blob is a stored form of a value under the hash of the value.
+type Blob struct {
+	Hash string // lower-case hexadecimal, 32 bytes
+	Data []byte // opaque to the store
+}
+
+// Filter narrows List. Zero fields do not narrow.
+type Filter struct {
+	Statuses []durable.Status
+	Program  string
+	Parent   durable.RunID
+	Roots    bool // only runs without a parent
+	Limit    int  // 0 = 100
+}
