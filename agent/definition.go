@@ -3,21 +3,24 @@ package agent
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/orpine-run/orpine/tool"
 )
 
 // Definition is an agent as data. A run pins it by hash when it starts, so a
 // changed file never changes a run in flight.
 type Definition struct {
-	Name         string          `json:"name"`
-	Description  string          `json:"description,omitempty"`
-	Model        string          `json:"model"`           // provider/name
-	Price        *Price          `json:"price,omitempty"` // needed where Budget.Cost is set
-	MaxTokens    int             `json:"max_tokens,omitempty"`
-	Temperature  *float64        `json:"temperature,omitempty"`
-	Instructions string          `json:"instructions,omitempty"`
-	Tools        []string        `json:"tools,omitempty"`  // names or patterns such as files/*
-	Output       json.RawMessage `json:"output,omitempty"` // JSON Schema of the answer; nil = text
-	Budget       Budget          `json:"budget,omitzero"`
+	Name         string             `json:"name"`
+	Description  string             `json:"description,omitempty"`
+	Model        string             `json:"model"`           // provider/name
+	Price        *Price             `json:"price,omitempty"` // needed where Budget.Cost is set
+	MaxTokens    int                `json:"max_tokens,omitempty"`
+	Temperature  *float64           `json:"temperature,omitempty"`
+	Instructions string             `json:"instructions,omitempty"`
+	Tools        []string           `json:"tools,omitempty"`    // names or patterns such as files/*
+	Declared     []tool.Declaration `json:"declared,omitempty"` // tools that come with the definition
+	Output       json.RawMessage    `json:"output,omitempty"`   // JSON Schema of the answer; nil = text
+	Budget       Budget             `json:"budget,omitzero"`
 }
 
 // Price is what a model costs, in the currency of the budget, per million tokens.

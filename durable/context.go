@@ -98,3 +98,17 @@ type ContinueError struct{ State json.RawMessage }
 
 // Error implements error.
 func (*ContinueError) Error() string { return "continue as a new segment" }
+
+// Block is the error a program returns when this build or this machine lacks what
+// the run needs: the run is blocked with the reason, not failed, and can be resumed
+// where it is there.
+func Block(err error) error { return &BlockError{Err: err} }
+
+// BlockError carries the reason of [Block] to the engine.
+type BlockError struct{ Err error }
+
+// Error implements error.
+func (e *BlockError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *BlockError) Unwrap() error { return e.Err }

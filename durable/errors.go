@@ -44,6 +44,7 @@ type Error struct {
 	Code       Code
 	Op         string        // what was tried: "open data directory"
 	Err        error         // the cause, or a plain message
+	Reason     string        // a program's own word for it; goes into the Failure
 	RetryAfter time.Duration // the other side asked to wait this long; 0 = it did not
 	Final      bool          // never retry, whatever the policy says
 }
@@ -95,7 +96,13 @@ func FailureOf(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	return &Failure{Code: CodeOf(err), Message: err.Error()}
+	f := &Failure{Code: CodeOf(err), Message: err.Error()}
+	if e, ok := errors.AsType[*Error](err); ok {
+		f.Reason = e.Reason
+	} else if inner, ok := errors.AsType[*Failure](err); ok {
+		f.Reason = inner.Reason
+	}
+	return f
 }
 
 // retryable says whether trying again can help, and how long the other side

@@ -108,6 +108,7 @@ type Signal struct {
 // Failure is an error in the form in which it is journaled.
 type Failure struct { //nolint:errname // the word of the journal; it is data first and an error second
 	Code    Code   `json:"code"`
+	Reason  string `json:"reason,omitempty"` // a program's own word for it, such as max_turns
 	Message string `json:"message"`
 }
 

@@ -36,3 +36,15 @@ type Result struct {
 	Content string `json:"content"`         // text, or JSON where the tool returned a value
 	Error   bool   `json:"error,omitempty"` // the call failed and Content says why
 }
+
+// Declaration is a tool as data, for definitions that are pinned to a run: the same
+// declaration makes the same tool in any process.
+type Declaration struct {
+	Name   string          `json:"name"`
+	Kind   string          `json:"kind"` // which Maker understands Config
+	Config json.RawMessage `json:"config"`
+}
+
+// Maker makes a tool of a declaration of its kind. It does no I/O: the tool opens
+// what it needs when it is first called. Error: invalid.
+type Maker func(Declaration) (Tool, error)

@@ -148,6 +148,37 @@ func (l *live) choose(choose func(*live) (*durable.Entry, error), done func(erro
 	return l.appendLocked(&journal.Change{Run: l.run.ID, Entries: []*durable.Entry{entry}}, done)
 }
 
+// Resume lets a blocked run try again, after what blocked it was mended. Errors:
+// not_found, conflict when the run is not blocked.
+func (e *Engine) Resume(ctx context.Context, id durable.RunID) error {
+	run, err := e.store.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	if run.Status != durable.Blocked {
+		return durable.Errorf(durable.CodeConflict, "run %s is %s, not blocked", id, run.Status)
+	}
+	state := run.State
+	state.Status, state.Reason, state.Updated = durable.Queued, "", stamp(run.Updated)
+	entry := &durable.Entry{Kind: durable.EntryUnblocked, Time: stamp(run.Updated), Epoch: e.store.Epoch()}
+	done := make(chan error, 1)
+	e.journal.Append([]*journal.Change{{Run: id, Entries: []*durable.Entry{entry}, State: &state}}, func(err error) { done <- err })
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	l, err := e.acquire(ctx, id)
+	if err != nil {
+		return err
+	}
+	l.release()
+	return nil
+}
+
 // Kill implements durable.Engine. The run and all its descendants end in one transaction.
 func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) error {
 	lives, err := e.family(ctx, id)

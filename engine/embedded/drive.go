@@ -266,6 +266,9 @@ func (l *live) finish() (bool, error) {
 	if p, ok := errors.AsType[*programPanic](err); ok {
 		return false, p
 	}
+	if b, ok := errors.AsType[*durable.BlockError](err); ok {
+		return false, b
+	}
 	if err == nil && len(l.x.output) > 0 && !json.Valid(l.x.output) {
 		err = durable.Errorf(durable.CodeInvalid, "the output of program %s is not JSON", l.run.Program)
 	}

@@ -1,0 +1,216 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/memory"
+	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/tool"
+)
+
+// inlineResult is the size in bytes above which a tool's result is kept as a blob,
+// so that the thread and the entry can both refer to it.
+const inlineResult = 512
+
+// steps are the two places where an agent meets the world.
+type steps struct {
+	providers map[string]model.Provider
+	box       *toolbox
+	threads   memory.Threads
+
+	mu     sync.Mutex
+	models map[string]model.Model // by provider/name
+}
+
+type modelInput struct {
+	Definition durable.Ref      `json:"definition"`
+	Thread     memory.Head      `json:"thread,omitzero"`
+	Say        []memory.Message `json:"say,omitempty"` // what is new since the last call
+}
+
+type modelOutput struct {
+	Thread  memory.Head      `json:"thread"` // with what was said and the reply
+	Calls   []model.ToolCall `json:"calls,omitempty"`
+	Text    string           `json:"text,omitempty"`    // the answer, when there are no calls
+	Value   json.RawMessage  `json:"value,omitempty"`   // the answer as JSON, when there is a schema
+	Problem string           `json:"problem,omitempty"` // why it does not match the schema
+	Stop    model.Stop       `json:"stop"`
+	Usage   model.Usage      `json:"usage"`
+	Model   string           `json:"model,omitempty"`
+}
+
+// model makes one model call.
+func (s *steps) model(ctx context.Context, in modelInput) (modelOutput, error) {
+	attempt := durable.AttemptOf(ctx)
+	d, err := definitionOf(ctx, attempt, in.Definition)
+	if err != nil {
+		return modelOutput{}, err
+	}
+	m, err := s.resolve(d.Model)
+	if err != nil {
+		return modelOutput{}, err
+	}
+	tools, err := s.box.of(d, in.Definition.Hash)
+	if err != nil {
+		return modelOutput{}, err
+	}
+	thread, err := s.threads.Append(ctx, attempt.Blobs, in.Thread, in.Say...)
+	if err != nil {
+		return modelOutput{}, err
+	}
+	said, err := s.threads.Load(ctx, attempt.Blobs, thread)
+	if err != nil {
+		return modelOutput{}, err
+	}
+	request := model.Request{Messages: said, Output: d.Output, MaxTokens: d.MaxTokens, Temperature: d.Temperature}
+	if text := instructions(d); text != "" {
+		request.Messages = append([]model.Message{model.Text(model.System, text)}, said...)
+	}
+	for _, spec := range tools.Specs() {
+		request.Tools = append(request.Tools, model.ToolSpec{Name: spec.Name, Description: spec.Description, Schema: spec.Schema})
+	}
+	reply, err := m.Generate(ctx, request, func(delta model.Delta) { emit(attempt, delta) })
+	if err != nil {
+		return modelOutput{}, modelError(d.Model, err)
+	}
+	if thread, err = s.threads.Append(ctx, attempt.Blobs, thread, memory.Message{Message: reply.Message}); err != nil {
+		return modelOutput{}, err
+	}
+	out := modelOutput{Thread: thread, Calls: reply.Message.Calls(), Stop: reply.Stop, Usage: reply.Usage, Model: reply.Model}
+	if len(out.Calls) > 0 {
+		return out, nil
+	}
+	out.Text = reply.Message.Text()
+	if d.Output != nil && reply.Stop != model.StopRefusal {
+		out.Value, out.Problem = check(d.Output, out.Text)
+		if out.Problem == "" {
+			out.Text = ""
+		}
+	}
+	return out, nil
+}
+
+func emit(attempt *durable.Attempt, delta model.Delta) {
+	if data, err := json.Marshal(delta); err == nil {
+		attempt.Emit(string(delta.Kind), data)
+	}
+}
+
+// resolve finds the model behind provider/name, the same one each time.
+func (s *steps) resolve(name string) (model.Model, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m, ok := s.models[name]; ok {
+		return m, nil
+	}
+	prefix, rest, ok := strings.Cut(name, "/")
+	provider, known := s.providers[prefix]
+	if !ok || !known {
+		return nil, durable.Errorf(durable.CodeInvalid, "no provider for model %q; a model is named provider/name", name)
+	}
+	m, err := provider(rest)
+	if err != nil {
+		return nil, modelError(name, err)
+	}
+	s.models[name] = m
+	return m, nil
+}
+
+// instructions are the definition's own and, with a schema, what the answer must be.
+func instructions(d Definition) string {
+	if d.Output == nil {
+		return d.Instructions
+	}
+	return strings.TrimSpace(d.Instructions + "\n\nAnswer with one JSON value that matches this JSON Schema, and nothing else:\n" + string(d.Output))
+}
+
+// check takes the JSON out of an answer and holds it against the schema.
+func check(schema json.RawMessage, text string) (value json.RawMessage, problem string) {
+	text = strings.TrimSpace(text)
+	if fenced, ok := strings.CutPrefix(text, "```"); ok {
+		_, fenced, _ = strings.Cut(fenced, "\n")
+		text = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(fenced), "```"))
+	}
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return nil, "it is not JSON: " + err.Error()
+	}
+	var parsed jsonschema.Schema
+	if err := json.Unmarshal(schema, &parsed); err != nil {
+		return nil, "the schema itself is wrong: " + err.Error()
+	}
+	resolved, err := parsed.Resolve(nil)
+	if err != nil {
+		return nil, "the schema itself is wrong: " + err.Error()
+	}
+	if err := resolved.Validate(v); err != nil {
+		return nil, err.Error()
+	}
+	return json.RawMessage(text), ""
+}
+
+// modelError gives an adapter's error the code by which the engine decides on a retry.
+func modelError(name string, err error) error {
+	e, ok := errors.AsType[*model.Error](err)
+	if !ok {
+		return fmt.Errorf("model %s: %w", name, err)
+	}
+	return &durable.Error{Code: durable.Code(e.Code), Op: "model " + name, Err: err, RetryAfter: e.RetryAfter}
+}
+
+type toolInput struct {
+	Definition durable.Ref    `json:"definition"`
+	Call       model.ToolCall `json:"call"`
+}
+
+type toolOutput struct {
+	Content string       `json:"content,omitempty"`
+	Ref     *durable.Ref `json:"ref,omitempty"` // of the content, when it is long
+	Error   bool         `json:"error,omitempty"`
+}
+
+// tool makes one tool call, if the agent may use the tool.
+func (s *steps) tool(ctx context.Context, in toolInput) (toolOutput, error) {
+	attempt := durable.AttemptOf(ctx)
+	d, err := definitionOf(ctx, attempt, in.Definition)
+	if err != nil {
+		return toolOutput{}, err
+	}
+	tools, err := s.box.of(d, in.Definition.Hash)
+	if err != nil {
+		return toolOutput{}, err
+	}
+	result, err := tools.Dispatch(ctx, tool.Call{Name: in.Call.Name, Args: in.Call.Args, Malformed: in.Call.Malformed})
+	if err != nil {
+		return toolOutput{}, err
+	}
+	out := toolOutput{Content: result.Content, Error: result.Error}
+	if len(result.Content) > inlineResult {
+		ref, err := attempt.Blobs.Put(ctx, []byte(result.Content))
+		if err != nil {
+			return toolOutput{}, fmt.Errorf("keep the result of %s: %w", in.Call.Name, err)
+		}
+		out.Content, out.Ref = "", &ref
+	}
+	return out, nil
+}
+
+func definitionOf(ctx context.Context, attempt *durable.Attempt, ref durable.Ref) (Definition, error) {
+	var d Definition
+	data, err := attempt.Blobs.Get(ctx, ref)
+	if err != nil {
+		return d, fmt.Errorf("read the definition: %w", err)
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return d, durable.Errorf(durable.CodeInvalid, "definition %s: %w", ref.Hash, err)
+	}
+	return d, nil
+}

@@ -1,0 +1,158 @@
+// Package orpine is an agent runtime to build on: open a data directory, start
+// agents and Go programs in it, watch them, answer them, stop them. Whatever was
+// under way when a process died goes on when the directory is opened again.
+//
+// It is wiring and holds no logic: the engine drives runs, the store keeps them,
+// event feeds watchers. On the line request -> run -> step -> journal -> event ->
+// client it is the front door for a Go program, and what the server and the command
+// stand on.
+package orpine
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/engine/embedded"
+	"github.com/orpine-run/orpine/event"
+	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/store/sqlite"
+	"github.com/orpine-run/orpine/tool"
+)
+
+// Config says what a runtime has. The zero value of every field but Data is usable.
+type Config struct {
+	Data      string                    // data directory, created when missing
+	Owner     string                    // what others read who find the directory in use; "orpine" when empty
+	Programs  []durable.Program         // Go programs; the agent program is always there
+	Providers map[string]model.Provider // models by the name before the slash
+	Tools     []tool.Tool               // what agents may be given
+	Makers    map[string]tool.Maker     // of the tools that definitions declare, by kind
+	Log       *slog.Logger              // nil = no log
+
+	// ProcessDurability lets a commit survive the death of the process only, not a
+	// power cut. Default false.
+	ProcessDurability bool
+}
+
+// Runtime is an open data directory with an engine that drives its runs. All
+// methods are safe for concurrent use.
+type Runtime struct {
+	Reader
+	engine *embedded.Engine
+}
+
+// closeTimeout is how long Close waits for steps that were told to stop.
+const closeTimeout = 10 * time.Second
+
+// Open opens a data directory and takes up every unfinished run in it. Errors:
+// conflict when another process has it open, invalid for a registration that cannot
+// be or a directory that is not ours, unavailable when it cannot be used.
+func Open(ctx context.Context, cfg Config) (*Runtime, error) {
+	if cfg.Owner == "" {
+		cfg.Owner = "orpine"
+	}
+	agents, err := agent.New(agent.Config{Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers})
+	if err != nil {
+		return nil, err
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: cfg.Data, Owner: cfg.Owner, ProcessDurability: cfg.ProcessDurability})
+	if err != nil {
+		return nil, err
+	}
+	programs := append([]durable.Program{agents}, cfg.Programs...)
+	e, err := embedded.New(ctx, embedded.Config{Store: s, Programs: programs, Log: cfg.Log})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return &Runtime{Reader: Reader{store: s, journal: e.Journal()}, engine: e}, nil
+}
+
+// Close stops driving runs and gives the directory back. Unfinished runs go on when
+// it is opened again.
+func (r *Runtime) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return errors.Join(r.engine.Close(ctx), r.store.Close())
+}
+
+// Start starts a run of a program; see durable.Engine.
+func (r *Runtime) Start(ctx context.Context, req durable.StartRequest) (durable.RunID, error) {
+	return r.engine.Start(ctx, req)
+}
+
+// StartAgent starts a run of an agent on a text.
+func (r *Runtime) StartAgent(ctx context.Context, d agent.Definition, text string) (durable.RunID, error) {
+	req, err := agent.Start(d, text)
+	if err != nil {
+		return "", err
+	}
+	return r.engine.Start(ctx, req)
+}
+
+// RunAgent runs an agent on a text and returns its answer.
+func (r *Runtime) RunAgent(ctx context.Context, d agent.Definition, text string) (agent.Answer, error) {
+	id, err := r.StartAgent(ctx, d, text)
+	if err != nil {
+		return agent.Answer{}, err
+	}
+	run, err := r.engine.Wait(ctx, id)
+	if err != nil {
+		return agent.Answer{}, err
+	}
+	return agent.AnswerOf(run)
+}
+
+// Wait returns a run once it is final or blocked.
+func (r *Runtime) Wait(ctx context.Context, id durable.RunID) (durable.Run, error) {
+	return r.engine.Wait(ctx, id)
+}
+
+// Settle returns a run once nothing drives it any more: it is final, blocked, or
+// waits since after since.
+func (r *Runtime) Settle(ctx context.Context, id durable.RunID, since time.Time) (durable.Run, error) {
+	return r.engine.Settle(ctx, id, since)
+}
+
+// Watch yields the events of a run with seq > after, and live deltas between them,
+// until its last event, an error or the end of ctx.
+func (r *Runtime) Watch(ctx context.Context, id durable.RunID, after int64) iter.Seq2[event.Item, error] {
+	return r.engine.Feed().Watch(ctx, id, after)
+}
+
+// Signal delivers a signal; see durable.Engine.
+func (r *Runtime) Signal(ctx context.Context, id durable.RunID, s durable.Signal) error {
+	return r.engine.Signal(ctx, id, s)
+}
+
+// Answer resumes a question; see durable.Engine.
+func (r *Runtime) Answer(ctx context.Context, id durable.RunID, question string, answer []byte) error {
+	return r.engine.Answer(ctx, id, question, answer)
+}
+
+// Resolution is what an operator says of a step in doubt.
+type Resolution = embedded.Resolution
+
+// Resolve ends the doubt about an irreversible step.
+func (r *Runtime) Resolve(ctx context.Context, id durable.RunID, command int, res Resolution) error {
+	return r.engine.Resolve(ctx, id, command, res)
+}
+
+// Resume lets a blocked run try again.
+func (r *Runtime) Resume(ctx context.Context, id durable.RunID) error {
+	return r.engine.Resume(ctx, id)
+}
+
+// Cancel asks a run and its children to stop; clean-up code runs.
+func (r *Runtime) Cancel(ctx context.Context, id durable.RunID, reason string) error {
+	return r.engine.Cancel(ctx, id, reason)
+}
+
+// Kill ends a run and its children now; no program code runs.
+func (r *Runtime) Kill(ctx context.Context, id durable.RunID, reason string) error {
+	return r.engine.Kill(ctx, id, reason)
+}

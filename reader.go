@@ -1,0 +1,141 @@
+package orpine
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
+	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/store/sqlite"
+)
+
+// Reader reads a data directory. It works beside a process that owns it, and on one
+// that nobody drives.
+type Reader struct {
+	store   store.Store
+	journal *journal.Journal
+}
+
+// followInterval is how often a Reader looks for new entries of another process.
+const followInterval = 100 * time.Millisecond
+
+// OpenReader opens a data directory for reading only. Error: not_found when there
+// is none.
+func OpenReader(ctx context.Context, dir string) (*Reader, error) {
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: dir, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	j, err := journal.New(s)
+	return &Reader{store: s, journal: j}, err
+}
+
+// Close gives the directory back.
+func (r *Reader) Close() error { return r.store.Close() }
+
+// Get returns a run as it is.
+func (r *Reader) Get(ctx context.Context, id durable.RunID) (durable.Run, error) {
+	return r.journal.Run(ctx, id)
+}
+
+// Filter narrows List. Zero fields do not narrow.
+type Filter = store.Filter
+
+// List returns the runs that match, newest first, without outputs.
+func (r *Reader) List(ctx context.Context, f Filter) ([]durable.Run, error) {
+	stored, err := r.store.List(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	runs := make([]durable.Run, len(stored))
+	for i, s := range stored {
+		runs[i] = journal.View(s)
+	}
+	return runs, nil
+}
+
+// Find turns what a person types into a run: an ID, a unique prefix of one, a name
+// (the newest run with it), or @last (the newest run without a parent). Errors:
+// not_found, conflict when a prefix is not unique.
+func (r *Reader) Find(ctx context.Context, ref string) (durable.RunID, error) {
+	if ref == "@last" {
+		runs, err := r.store.List(ctx, Filter{Roots: true, Limit: 1})
+		if err != nil {
+			return "", err
+		}
+		if len(runs) == 0 {
+			return "", durable.Errorf(durable.CodeNotFound, "there is no run yet")
+		}
+		return runs[0].ID, nil
+	}
+	const shown = 5
+	ids, err := r.store.Find(ctx, ref, shown)
+	if err != nil {
+		return "", err
+	}
+	if len(ids) == 0 || ref == "" {
+		return "", durable.Errorf(durable.CodeNotFound, "no run has an ID or name %q; orpine ps lists all", ref)
+	}
+	newest, err := r.store.Run(ctx, ids[0])
+	if err != nil {
+		return "", err
+	}
+	if len(ids) == 1 || newest.Name == ref {
+		return ids[0], nil
+	}
+	return "", durable.Errorf(durable.CodeConflict, "%q fits several runs: %v; type more of the ID", ref, ids)
+}
+
+// Steps returns the steps of a run as its journal tells them.
+func (r *Reader) Steps(ctx context.Context, id durable.RunID) ([]durable.Step, error) {
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := r.journal.All(ctx, id, 0)
+	if err != nil {
+		return nil, err
+	}
+	return journal.Steps(entries, run.Waits), nil
+}
+
+// Entries returns up to limit entries of a run with seq > after.
+func (r *Reader) Entries(ctx context.Context, id durable.RunID, after int64, limit int) ([]durable.Entry, error) {
+	return r.journal.Entries(ctx, id, after, limit)
+}
+
+// Blob returns a value by its content.
+func (r *Reader) Blob(ctx context.Context, ref durable.Ref) ([]byte, error) {
+	return r.journal.Get(ctx, ref)
+}
+
+// Follow yields the events of a run with seq > after as another process commits
+// them, until its last event, an error or the end of ctx. There are no deltas.
+func (r *Reader) Follow(ctx context.Context, id durable.RunID, after int64) iter.Seq2[event.Item, error] {
+	return func(yield func(event.Item, error) bool) {
+		tick := time.NewTicker(followInterval)
+		defer tick.Stop()
+		for {
+			entries, err := r.journal.All(ctx, id, after+1)
+			if err != nil {
+				yield(event.Item{}, err)
+				return
+			}
+			for _, e := range entries {
+				after = e.Seq
+				if !yield(event.Item{Event: &durable.Event{Run: id, Entry: e}}, nil) || e.Kind == durable.EntryEnded {
+					return
+				}
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				yield(event.Item{}, ctx.Err())
+				return
+			}
+		}
+	}
+}

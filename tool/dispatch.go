@@ -1,0 +1,126 @@
+package tool
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// Call is a model's wish to call a tool.
+type Call struct {
+	Name      string
+	Args      json.RawMessage // a JSON object; empty means {}
+	Malformed string          // what the model wrote where it is not JSON
+}
+
+// grace is how long a call whose time is up may take to notice.
+const grace = time.Second
+
+// Dispatch is the one door to all tools: it finds the tool, checks the arguments
+// against its schema and calls it until ctx ends. What the model can do something
+// about (a wrong name, wrong arguments, a tool that says no) comes back as a Result
+// with Error set. The error is for what may pass (a durable.Error with code
+// unavailable, exhausted or internal): the engine retries it as the tool's options allow.
+func (r *Registry) Dispatch(ctx context.Context, call Call) (Result, error) {
+	e, ok := r.tools[call.Name]
+	if !ok {
+		return refuse("there is no tool %q; the tools are: %s", call.Name, orNone(r.Names())), nil
+	}
+	if call.Malformed != "" {
+		return refuse("the arguments of %s are not JSON: %s\nCall it again with arguments that match its schema: %s",
+			call.Name, clip(call.Malformed), e.spec.Schema), nil
+	}
+	if len(bytes.TrimSpace(call.Args)) == 0 || string(call.Args) == "null" {
+		call.Args = json.RawMessage(`{}`)
+	}
+	var args map[string]any
+	if err := json.Unmarshal(call.Args, &args); err != nil {
+		return refuse("the arguments of %s must be a JSON object: %v", call.Name, err), nil
+	}
+	if err := e.schema.Validate(args); err != nil {
+		return refuse("the arguments of %s do not match its schema: %v\nThe schema: %s", call.Name, err, e.spec.Schema), nil
+	}
+	result, err := invoke(ctx, e.tool, call)
+	if err == nil {
+		return result, nil
+	}
+	if passing(err) {
+		return Result{}, err
+	}
+	return refuse("%s: %v", call.Name, err), nil
+}
+
+// passing reports whether calling again may help. A plain error without a code does
+// not say so: the model is told.
+func passing(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	e, ok := errors.AsType[*durable.Error](err)
+	if !ok || e.Final {
+		return false
+	}
+	switch e.Code {
+	case durable.CodeUnavailable, durable.CodeExhausted, durable.CodeInternal, durable.CodeCanceled:
+		return true
+	case durable.CodeInvalid, durable.CodeNotFound, durable.CodeConflict, durable.CodeDenied:
+	}
+	return false
+}
+
+// invoke calls the tool and stops waiting for it soon after ctx ends, whether or
+// not it takes notice; its panic becomes an error.
+func invoke(ctx context.Context, t Tool, call Call) (Result, error) {
+	type outcome struct {
+		result Result
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer func() {
+			if v := recover(); v != nil {
+				o = outcome{err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
+			}
+			done <- o
+		}()
+		o.result, o.err = t.Call(ctx, call.Args)
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-time.After(grace):
+		return Result{}, fmt.Errorf("tool %s did not stop in time and may still be running: %w", call.Name, context.Cause(ctx))
+	}
+}
+
+func refuse(format string, args ...any) Result {
+	return Result{Content: fmt.Sprintf(format, args...), Error: true}
+}
+
+func clip(s string) string {
+	const most = 400
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
