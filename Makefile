@@ -1,0 +1,49 @@
+# Everything a contributor types. `make test` is what CI runs; it needs Go only.
+
+export CGO_ENABLED = 0
+export GOFLAGS = -mod=readonly
+
+LINT_VERSION = v2.15.0
+LINT = bin/golangci-lint-$(LINT_VERSION)
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: build test check lint race fuzz bench clean help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/orpine
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/orpine ./cmd/orpine
+
+test: ## run all tests
+	go vet ./...
+	go test -timeout 15m ./...
+
+check: lint ## what every commit passes: format, lint, short tests
+	go vet ./...
+	go test -short -timeout 10m ./...
+
+lint: $(LINT) ## run the linter alone
+	$(LINT) run ./...
+
+$(LINT):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv bin/golangci-lint $(LINT)
+
+race: export CGO_ENABLED = 1
+race: ## run the tests under the race detector (needs a C compiler)
+	go test -race -timeout 20m ./...
+
+FUZZTIME = 20s
+fuzz: ## run every fuzz target for FUZZTIME
+	@for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; \
+	done
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,168 @@
+package orpine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/orpine-run/orpine"
+
+// floors lists every room, ground floor first. A package may import only rooms on
+// floors beneath its own. A new package is one line here.
+var floors = [][]string{
+	{"durable", "model"},           // the words, standard library only
+	{"store", "tool"},              // what is durable; what agents can call
+	{"memory", "journal", "event"}, // threads; record and replay; the feed
+	{"agent", "engine"},            // the loop; what drives runs
+	{"config"},                     // YAML -> definitions
+	{"."},                          // the façade: wiring
+	{"server", "demo"},             // HTTP doors; programs built on the façade
+	{"cmd/orpine"},                 // flags, environment, exit codes
+}
+
+// onlyBelow is the closed import list of the rooms whose walls matter most.
+var onlyBelow = map[string][]string{
+	"durable": {},
+	"model":   {},
+	"agent":   {"durable", "model", "tool", "memory"},
+	"memory":  {"durable", "model"},
+	"journal": {"durable", "store"},
+	"event":   {"durable"},
+	"engine":  {"durable", "store", "journal", "event"},
+	"tool":    {"durable"},
+	"config":  {"durable", "agent"},
+}
+
+// outside says which rooms alone may use a third-party or heavy package.
+var outside = map[string][]string{
+	"net/http":           {"server", "model", "tool"},
+	"database/sql":       {"store", "tool"},
+	"modernc.org/sqlite": {"store", "tool"},
+	"os/exec":            {"cmd/orpine"},
+}
+
+// mustNotLink keeps heavy or test-only code out of what a library user links.
+var mustNotLink = map[string][]string{
+	".":       {"testing", "net/http", "google.golang.org/grpc", "go.temporal.io/sdk/client", "github.com/alecthomas/kong"},
+	"agent":   {"database/sql", "net/http"},
+	"durable": {"net/http", "database/sql"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Doc        string
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Doc", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImportsGoDown(t *testing.T) {
+	floor := map[string]int{}
+	for i, names := range floors {
+		for _, n := range names {
+			floor[n] = i
+		}
+	}
+	for _, p := range list(t) {
+		from := rel(p.ImportPath)
+		home := room(from, floor)
+		at, ok := floor[home]
+		if !ok {
+			t.Errorf("%s belongs to no floor; name it in floors or move it", from)
+			continue
+		}
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment", from)
+		}
+		for _, path := range p.Imports {
+			if rooms, ok := outside[path]; ok && !slices.Contains(rooms, home) {
+				t.Errorf("%s imports %s; only %v may", from, path, rooms)
+			}
+			if path != module && !strings.HasPrefix(path, module+"/") {
+				continue
+			}
+			checkInside(t, floor, from, rel(path), at)
+		}
+	}
+}
+
+// checkInside holds one import of ours against the floors.
+func checkInside(t *testing.T, floor map[string]int, from, to string, at int) {
+	t.Helper()
+	home, there := room(from, floor), room(to, floor)
+	if home == there {
+		// An adapter may import its seam; a seam may not import its adapters, and no
+		// adapter a sibling. The test suites of a seam stand beside it.
+		if to != there && !sameRoom[from+" -> "+to] {
+			t.Errorf("%s imports its sibling %s", from, to)
+		}
+		return
+	}
+	if allowed, ok := onlyBelow[home]; ok && !slices.Contains(allowed, there) {
+		t.Errorf("%s imports %s; %s may import only %v", from, to, home, allowed)
+	}
+	if floor[there] >= at {
+		t.Errorf("%s (floor %d) imports %s (floor %d); imports go down", from, at, to, floor[there])
+	}
+	if to != there && home != "." && home != "cmd/orpine" && home != "demo" && home != "server" {
+		t.Errorf("%s imports the adapter %s; only the façade and what stands above it may", from, to)
+	}
+}
+
+// sameRoom names the edges inside a room that are meant.
+var sameRoom = map[string]bool{}
+
+func TestLinked(t *testing.T) {
+	for pkg, banned := range mustNotLink {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./"+pkg).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		deps := strings.Fields(string(out))
+		for _, dep := range banned {
+			if slices.Contains(deps, dep) {
+				t.Errorf("%s links %s", pkg, dep)
+			}
+		}
+	}
+}
+
+func rel(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+// room maps an adapter such as store/sqlite to its room, store.
+func room(p string, floor map[string]int) string {
+	if _, ok := floor[p]; ok {
+		return p
+	}
+	first, _, _ := strings.Cut(p, "/")
+	return first
+}
