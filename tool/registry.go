@@ -100,9 +100,7 @@ func (r *Registry) Only(patterns []string) (*Registry, error) {
 	for _, p := range patterns {
 		matched := false
 		for name, e := range r.tools {
-			if ok, err := path.Match(p, name); err != nil {
-				return nil, durable.Errorf(durable.CodeInvalid, "tool pattern %q: %w", p, err)
-			} else if ok {
+			if Matches(p, name) {
 				only.tools[name], matched = e, true
 			}
 		}
@@ -111,4 +109,10 @@ func (r *Registry) Only(patterns []string) (*Registry, error) {
 		}
 	}
 	return only, nil
+}
+
+// Matches reports whether a pattern names a tool. A malformed pattern names none.
+func Matches(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
 }
