@@ -79,7 +79,7 @@ func TestFieldsAreThoseOfTheGoTypes(t *testing.T) {
 			}
 			switch {
 			case sub.is == table:
-				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price"}, "tools": {"name"}}[name])
+				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price", "declared"}, "tools": {"name"}}[name])
 			case sub.is == object && sub.fields != nil:
 				compare(sub.fields, inner, join(path, name), nil)
 			}

@@ -87,9 +87,12 @@ type Delta struct {
 	Step    string          `json:"step"`
 	Attempt int             `json:"attempt"`
 	Offset  int             `json:"offset"` // counts the deltas of an attempt from 0
-	Kind    string          `json:"kind"`   // DeltaReset, or the step's own word: "text"
+	Kind    string          `json:"kind"`   // see DeltaBegun; a step's own word is "text"
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
-// DeltaReset is the kind of the delta that voids all earlier ones of its step.
-const DeltaReset = "reset"
+// The kinds of deltas the engine itself sends; all others are a step's own words.
+const (
+	DeltaBegun = "begun" // an attempt of the step begins
+	DeltaReset = "reset" // all earlier deltas of the step are void
+)

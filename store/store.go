@@ -20,6 +20,8 @@ type Store interface {
 	Runs
 	// Epoch counts how often the store was opened for writing, from 1.
 	Epoch() int64
+	// Check lets the storage look for damage in itself and names what it finds.
+	Check(ctx context.Context) ([]string, error)
 	// Close waits for queued changes to commit.
 	Close() error
 }

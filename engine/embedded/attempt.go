@@ -59,6 +59,7 @@ func (t *try) run(ctx context.Context) {
 	if t.number > 1 || t.l.claim {
 		t.emit(durable.DeltaReset, nil) // what an attempt that was cut short has streamed is void
 	}
+	t.emit(durable.DeltaBegun, nil)
 	output, err := t.invoke(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = explainEnd(ctx, err)

@@ -39,7 +39,7 @@ func (e *Engine) Answer(ctx context.Context, run durable.RunID, id string, answe
 			return nil, err
 		}
 		q.answered = true
-		return &durable.Entry{Kind: durable.EntryAnswered, Command: q.command, Name: q.interrupt.Kind, Output: answer}, nil
+		return &durable.Entry{Kind: durable.EntryAnswered, Command: q.command, Name: q.interrupt.ID, Output: answer}, nil
 	})
 }
 

@@ -208,7 +208,10 @@ func (s *scope) Ask(i durable.Interrupt) durable.Future {
 	if i.Kind == "" {
 		i.Kind = "question"
 	}
-	c := &command{kind: durable.CommandAsk, name: i.Kind, input: i.Value, interrupt: i}
+	c := &command{kind: durable.CommandAsk, name: i.ID, input: i.Value, interrupt: i}
+	if i.ID == "" {
+		c.name = i.Kind
+	}
 	f := s.issue(c)
 	if i.ID == "" {
 		c.interrupt.ID = fmt.Sprintf("%d.%d", s.x.info.Segment, c.number)

@@ -53,12 +53,12 @@ const patience = 30 * time.Second
 
 func run(t *testing.T, e durable.Engine, input any) durable.Run {
 	t.Helper()
-	return wait(t, e, start(t, e, "p", input))
+	return wait(t, e, start(t, e, input))
 }
 
-func start(t *testing.T, e durable.Engine, program string, input any) durable.RunID {
+func start(t *testing.T, e durable.Engine, input any) durable.RunID {
 	t.Helper()
-	id, err := e.Start(t.Context(), durable.StartRequest{Program: program, Input: raw(t, input)})
+	id, err := e.Start(t.Context(), durable.StartRequest{Program: "p", Input: raw(t, input)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func inbox(t *testing.T, open Open) {
 		}
 		return got, nil
 	}))
-	id := start(t, e, "p", 3)
+	id := start(t, e, 3)
 	for i := range 3 {
 		if err := e.Signal(t.Context(), id, durable.Signal{Name: "numbers", Data: raw(t, i)}); err != nil {
 			t.Fatal(err)
@@ -271,7 +271,7 @@ func selects(t *testing.T, open Open) {
 		second := ctx.Select(ctx.Inbox("never"), ctx.Timer(time.Millisecond))
 		return []int{first, second}, box.Receive(ctx, nil)
 	}))
-	id := start(t, e, "p", 0)
+	id := start(t, e, 0)
 	if err := e.Signal(t.Context(), id, durable.Signal{Name: "go"}); err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +353,7 @@ func continues(t *testing.T, open Open) {
 		}
 		return nil, durable.Continue(mustJSON(s))
 	}, double.StepFunc))
-	id := start(t, e, "p", state{})
+	id := start(t, e, state{})
 	for _, w := range []string{"a", "b", "c"} {
 		if err := e.Signal(t.Context(), id, durable.Signal{Name: "words", Data: raw(t, w)}); err != nil {
 			t.Fatal(err)
@@ -383,7 +383,7 @@ func cancels(t *testing.T, open Open) {
 		}
 		return 0, err
 	}, clean.StepFunc))
-	id := start(t, e, "p", 0)
+	id := start(t, e, 0)
 	if err := e.Cancel(t.Context(), id, "enough"); err != nil {
 		t.Fatal(err)
 	}
@@ -412,7 +412,7 @@ func cancelsChildren(t *testing.T, open Open) {
 	e := open(t, child, durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
 		return 0, ctx.Child(durable.ChildCall{Program: "child"}).Get(ctx, nil)
 	}))
-	id := start(t, e, "p", 0)
+	id := start(t, e, 0)
 	childID := <-born
 	if err := e.Cancel(t.Context(), id, "enough"); err != nil {
 		t.Fatal(err)
@@ -442,7 +442,7 @@ func kills(t *testing.T, open Open) {
 		}
 		return 0, err
 	}, stuck.StepFunc, clean.StepFunc))
-	id := start(t, e, "p", 0)
+	id := start(t, e, 0)
 	<-begun
 	if err := e.Kill(t.Context(), id, "now"); err != nil {
 		t.Fatal(err)
@@ -463,7 +463,7 @@ func asks(t *testing.T, open Open) {
 		}
 		return []string{a, b}, nil
 	}))
-	id := start(t, e, "p", 0)
+	id := start(t, e, 0)
 	eventually(t, func() error { return e.Answer(t.Context(), id, "second", raw(t, "two")) })
 	is(t, e.Answer(t.Context(), id, "second", raw(t, "three")), durable.ErrConflict)
 	is(t, e.Answer(t.Context(), id, "third", raw(t, "x")), durable.ErrNotFound)
@@ -478,7 +478,7 @@ func starts(t *testing.T, open Open) {
 	is(t, err, durable.ErrInvalid)
 	_, err = e.Start(t.Context(), durable.StartRequest{Program: "p", Input: json.RawMessage(`{`)})
 	is(t, err, durable.ErrInvalid)
-	id := start(t, e, "p", 7)
+	id := start(t, e, 7)
 	succeeded(t, wait(t, e, id), 7)
 	_, err = e.Start(t.Context(), durable.StartRequest{Program: "p", ID: id})
 	is(t, err, durable.ErrConflict)

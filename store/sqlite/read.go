@@ -139,6 +139,23 @@ func (s *Store) Blob(ctx context.Context, hash string) ([]byte, error) {
 	return data, wrap(err, "read blob")
 }
 
+// Check implements store.Store.
+func (s *Store) Check(ctx context.Context) ([]string, error) {
+	rows, err := s.read.QueryContext(ctx, `PRAGMA integrity_check`)
+	if err != nil {
+		return nil, wrap(err, "check the database")
+	}
+	found, err := collect(rows, func(scan func(...any) error) (string, error) {
+		var line string
+		err := scan(&line)
+		return line, err
+	})
+	if err != nil || (len(found) == 1 && found[0] == "ok") {
+		return nil, wrap(err, "check the database")
+	}
+	return found, nil
+}
+
 func scanID(scan func(...any) error) (durable.RunID, error) {
 	var id durable.RunID
 	err := scan(&id)

@@ -42,6 +42,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		{"close commits what is queued", closeCommits},
 		{"a closed store refuses", closedRefuses},
 		{"many committers at once", concurrent},
+		{"a sound store finds no damage", sound},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}
@@ -359,5 +360,14 @@ func concurrent(t *testing.T, open Open) {
 		if got := bodies(t, s, fmt.Sprintf("r%02d", r)); len(got) != entries+1 || got[entries] != fmt.Sprint(entries-1) {
 			t.Errorf("run %d has %d entries", r, len(got))
 		}
+	}
+}
+
+func sound(t *testing.T, open Open) {
+	s := open(t)
+	mustCommit(t, s, create("a"))
+	found, err := s.Check(t.Context())
+	if err != nil || len(found) > 0 {
+		t.Errorf("found %v, error %v", found, err)
 	}
 }

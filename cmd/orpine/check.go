@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/orpine-run/orpine/config"
+	"github.com/orpine-run/orpine/durable"
+)
+
+type checkCmd struct {
+	File   string `arg:"" optional:"" help:"The YAML file."`
+	Schema bool   `help:"Print the JSON Schema of such files, for editors."`
+}
+
+// Help implements kong.HelpProvider.
+func (checkCmd) Help() string {
+	return `Every fault is told with file, line, column and how to mend it. Nothing is run.
+
+Examples:
+  orpine check agent.yaml
+  orpine check --schema > orpine.schema.json`
+}
+
+// Run checks a file.
+func (c *checkCmd) Run(_ context.Context, a *app) error {
+	if c.Schema {
+		_, err := a.stdout.Write(config.JSONSchema())
+		return err
+	}
+	if c.File == "" {
+		return durable.Errorf(durable.CodeInvalid, "name a file: orpine check FILE")
+	}
+	f, err := config.Load(c.File, a.env)
+	if err != nil {
+		return err
+	}
+	for _, name := range f.AgentNames() {
+		d, err := a.definition(c.File+"#"+name, "")
+		if err != nil {
+			return err
+		}
+		if err := scriptThere(d.Model); err != nil {
+			return err
+		}
+	}
+	l := listing{single: true, names: []string{f.Name}, values: []any{f}}
+	if a.flags.Output == "table" || a.flags.Output == "wide" {
+		_, err := fmt.Fprintf(a.stdout, "%s: ok, %d agents, %d tools\n", c.File, len(f.Agents), len(f.Tools))
+		return err
+	}
+	return a.print(l)
+}
+
+// scriptThere checks that the file of a scripted model exists; other models are not
+// asked, because a check needs no key and no network.
+func scriptThere(name string) error {
+	const prefix = "script/"
+	if len(name) <= len(prefix) || name[:len(prefix)] != prefix {
+		return nil
+	}
+	if _, err := os.Stat(name[len(prefix):]); err != nil {
+		return durable.Errorf(durable.CodeInvalid, "model %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/demo/cost"
+	"github.com/orpine-run/orpine/durable"
+)
+
+type demoCmd struct {
+	Cost demoCostCmd `cmd:"" help:"Analyse a cloud bill and write a savings report."`
+}
+
+type demoCostCmd struct {
+	CSV    string `help:"A bill in FOCUS 1.0 columns; a built-in one when absent." placeholder:"FILE"`
+	Out    string `help:"Folder for the report." default:"./cost-report" placeholder:"DIR"`
+	Model  string `help:"Model that words the proposals; the figures never come from it." default:"builtin/outline" placeholder:"PROVIDER/NAME"`
+	Crash  bool   `help:"Kill the process with SIGKILL after step logs and let a second one finish."`
+	Answer string `help:"Answer to the question whether the report is good: accept, or what to change." placeholder:"TEXT"`
+
+	DieAfter string `hidden:"" help:"Kill this process with SIGKILL once this step is recorded."`
+}
+
+// Help implements kong.HelpProvider.
+func (demoCostCmd) Help() string {
+	return `An agent does a real job in eight durable steps: billing, metrics, logs, hotspots, advise,
+report, feedback and revise. It writes report.md, report.json and services.svg. Every figure
+comes from SQL over the bill, so a model only changes the words.
+
+Killed at any moment, it goes on with 'orpine wait @last'.
+
+Examples:
+  orpine demo cost --crash --answer accept
+  orpine demo cost --csv bill.csv --out report
+  orpine demo cost --answer "drop R2" --model openai/gpt-5-mini`
+}
+
+// Run runs the cost demonstration.
+func (c *demoCostCmd) Run(ctx context.Context, a *app) error {
+	request, err := c.request()
+	if err != nil {
+		return err
+	}
+	if err := a.checkModel(request.Model); err != nil {
+		return err
+	}
+	if c.Crash {
+		return c.crash(ctx, a)
+	}
+	if err := a.cost.Check(ctx, request, a.loading()); err != nil {
+		return err
+	}
+	rt, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	input, err := json.Marshal(request)
+	if err != nil {
+		return closing(err, rt)
+	}
+	id, err := rt.Start(ctx, durable.StartRequest{Program: cost.Name, Name: "cost", Input: input})
+	if err != nil {
+		return closing(err, rt)
+	}
+	if c.DieAfter != "" {
+		go dieAfter(ctx, rt, id, c.DieAfter)
+	}
+	return a.drive(ctx, rt, id, c.Answer)
+}
+
+// request makes the paths absolute, so that the run can be finished from anywhere,
+// and writes out the built-in bill where no other is given.
+func (c *demoCostCmd) request() (cost.Request, error) {
+	out, err := filepath.Abs(c.Out)
+	if err != nil {
+		return cost.Request{}, err
+	}
+	r := cost.Request{Out: out, Model: c.Model}
+	if c.CSV != "" {
+		r.CSV, err = filepath.Abs(c.CSV)
+		return r, err
+	}
+	r.CSV = filepath.Join(out, "bill.csv")
+	return r, cost.WriteSample(r.CSV)
+}
+
+// dieAfter kills this process, really and at once, when a step is recorded.
+func dieAfter(ctx context.Context, rt *orpine.Runtime, id durable.RunID, step string) {
+	for item, err := range rt.Watch(ctx, id, -1) {
+		if err != nil {
+			return
+		}
+		if e := item.Event; e != nil && e.Kind == durable.EntryDone && e.Name == step {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // there is nobody left to tell
+		}
+	}
+}
+
+// crash shows the point: one process is killed in the middle of the job, another one
+// finishes it.
+func (c *demoCostCmd) crash(ctx context.Context, a *app) error {
+	self, err := os.Executable()
+	if err != nil {
+		return environmentError{fmt.Errorf("find this program to start it again: %w", err)}
+	}
+	first := []string{"--data", a.flags.Data, "demo", "cost", "--out", c.Out, "--model", c.Model, "--die-after", "logs"}
+	if c.CSV != "" {
+		first = append(first, "--csv", c.CSV)
+	}
+	fmt.Fprintln(a.stderr, "first process:")
+	died := a.spawn(ctx, self, first)
+	var exit *exec.ExitError
+	if !errors.As(died, &exit) {
+		return fmt.Errorf("the first process was to be killed, but ended with: %w", died)
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		return &childError{exit.ExitCode()}
+	}
+	fmt.Fprintf(a.stderr, "process %d was killed with SIGKILL after step logs\n\nsecond process:\n", exit.Pid())
+	second := []string{"--data", a.flags.Data, "-o", a.flags.Output, "wait", "@last"}
+	if c.Answer != "" {
+		second = append(second, "--answer", c.Answer)
+	}
+	if err := a.spawn(ctx, self, second); err != nil {
+		if errors.As(err, &exit) {
+			return &childError{exit.ExitCode()}
+		}
+		return err
+	}
+	return nil
+}
+
+// childError passes on the exit code of a process that has said itself what is wrong.
+type childError struct{ code int }
+
+func (e *childError) Error() string {
+	return fmt.Sprintf("the process ended with exit code %d", e.code)
+}
+
+// spawn runs this program again, with our own input and output.
+func (a *app) spawn(ctx context.Context, self string, args []string) error {
+	cmd := exec.CommandContext(ctx, self, args...) //nolint:gosec // our own executable
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	return cmd.Run()
+}
+
+// loading shows how far the bill is loaded, when that takes long.
+func (a *app) loading() func(cost.Progress) {
+	if !a.draws() {
+		return nil
+	}
+	return func(p cost.Progress) {
+		if p.Size > 0 && p.Bytes < p.Size {
+			fmt.Fprintf(a.stderr, "\r\x1b[Kloading the bill: %d rows, %d %%", p.Rows, 100*p.Bytes/p.Size)
+			return
+		}
+		fmt.Fprint(a.stderr, "\r\x1b[K")
+	}
+}
+
+// afterwards is what a program of ours still does when its run has ended.
+func (a *app) afterwards(ctx context.Context, r *orpine.Reader, run durable.Run) error {
+	if run.Program != cost.Name || run.Status != durable.Succeeded {
+		return nil
+	}
+	report, err := cost.Finish(ctx, r, run)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "%d steps restored from the journal, %d repeated\n", report.RestoredSteps, report.RepeatedSteps)
+	return nil
+}
+
+// costText is the outcome of the demonstration for a person.
+func costText(output json.RawMessage) (string, error) {
+	var o cost.Outcome
+	if err := json.Unmarshal(output, &o); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "billed            %s %s\n", o.TotalBilled, o.Currency)
+	fmt.Fprintf(&b, "proposals         %d\n", o.Recommendations)
+	fmt.Fprintf(&b, "projected saving  %s %s a month\n", o.ProjectedSaving, o.Currency)
+	fmt.Fprintf(&b, "feedback          %s\n", o.Feedback)
+	fmt.Fprintf(&b, "report            %s", filepath.Join(o.Out, cost.ReportMarkdown))
+	return b.String(), nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/durable"
+)
+
+type doctorCmd struct {
+	Quick bool `help:"Do not read every entry of the data directory."`
+}
+
+// Help implements kong.HelpProvider.
+func (doctorCmd) Help() string {
+	return `Looks at the data directory (permissions, free space, owner, integrity of every entry and
+blob) and at which models can be used. Exit code 3 when something is broken.
+
+Examples:
+  orpine doctor
+  orpine doctor --data /var/lib/orpine -o json`
+}
+
+// finding is the outcome of one check.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"` // ok, note or broken
+	Detail string `json:"detail"`
+}
+
+// lowSpace is the free space in bytes under which doctor warns.
+const lowSpace = 256 << 20
+
+// Run looks for trouble.
+func (c *doctorCmd) Run(ctx context.Context, a *app) error {
+	findings := append(c.directory(ctx, a), c.models(a)...)
+	l := listing{head: []string{"CHECK", "STATUS", "DETAIL"}}
+	broken := 0
+	for _, f := range findings {
+		l.rows = append(l.rows, []string{f.Check, f.Status, f.Detail})
+		l.names = append(l.names, f.Check)
+		l.values = append(l.values, f)
+		if f.Status == "broken" {
+			broken++
+		}
+	}
+	if err := a.print(l); err != nil {
+		return err
+	}
+	if broken > 0 {
+		return environmentError{fmt.Errorf("%d of %d checks found something broken", broken, len(findings))}
+	}
+	return nil
+}
+
+func (c *doctorCmd) directory(ctx context.Context, a *app) []finding {
+	dir := a.flags.Data
+	findings := []finding{writable(dir), space(dir)}
+	r, err := orpine.OpenReader(ctx, dir)
+	if errors.Is(err, durable.ErrNotFound) {
+		return append(findings, finding{"runs", "ok", "none yet"})
+	}
+	if err != nil {
+		return append(findings, finding{"database", "broken", err.Error()})
+	}
+	report := orpine.Health{}
+	if err := r.Verify(ctx, !c.Quick, &report); err != nil {
+		findings = append(findings, finding{"database", "broken", err.Error()})
+	} else {
+		findings = append(findings, finding{"database", "ok", fmt.Sprintf("%d runs, %d entries read", report.Runs, report.Entries)})
+	}
+	for _, problem := range report.Problems {
+		findings = append(findings, finding{"integrity", "broken", problem})
+	}
+	findings = append(findings, finding{"runs", "ok", fmt.Sprintf("%d unfinished, %d wait, %d blocked", report.Unfinished, report.Waiting, report.Blocked)})
+	if err := r.Close(); err != nil {
+		findings = append(findings, finding{"database", "broken", err.Error()})
+	}
+	return findings
+}
+
+// writable checks the directory, or the nearest one above it that exists.
+func writable(dir string) finding {
+	at := dir
+	for {
+		info, err := os.Stat(at)
+		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(at) != at {
+			at = filepath.Dir(at)
+			continue
+		}
+		switch {
+		case err != nil:
+			return finding{"data directory", "broken", err.Error()}
+		case !info.IsDir():
+			return finding{"data directory", "broken", at + " is not a directory"}
+		}
+		break
+	}
+	const write = 2 // W_OK of access(2)
+	if err := syscall.Access(at, write); err != nil {
+		return finding{"data directory", "broken", fmt.Sprintf("%s cannot be written: %v; choose another with --data", at, err)}
+	}
+	if at != dir {
+		return finding{"data directory", "ok", dir + " will be created"}
+	}
+	return finding{"data directory", "ok", dir}
+}
+
+func space(dir string) finding {
+	var s syscall.Statfs_t
+	for syscall.Statfs(dir, &s) != nil {
+		up := filepath.Dir(dir)
+		if up == dir {
+			return finding{"free space", "note", "cannot be read"}
+		}
+		dir = up
+	}
+	free := int64(s.Bavail) * s.Bsize //nolint:gosec // a file system of 8 EiB is not ours to worry about
+	detail := fmt.Sprintf("%d MB", free>>20)
+	if free < lowSpace {
+		return finding{"free space", "broken", detail + ": too little to work with"}
+	}
+	return finding{"free space", "ok", detail}
+}
+
+func (c *doctorCmd) models(a *app) []finding {
+	var findings []finding
+	for _, name := range []string{"openai/any", "anthropic/any", "builtin/outline"} {
+		f := finding{"model " + name, "ok", "can be used"}
+		if err := a.checkModel(name); err != nil {
+			f.Status, f.Detail = "note", oneLine(err.Error(), 160)
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// The exit codes; docs/cli.md lists them.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitEnvironment = 3
+	exitNotFound    = 4
+	exitWaiting     = 5
+	exitDenied      = 6
+	exitExhausted   = 7
+	exitMismatch    = 8
+	exitConflict    = 9
+	exitTimeout     = 124
+	exitInterrupted = 130
+	exitInternal    = exitFailed
+)
+
+// runError says that a run did not succeed, or not yet.
+type runError struct {
+	run  durable.Run
+	hint string
+}
+
+func (e *runError) Error() string {
+	text := fmt.Sprintf("run %s is %s", e.run.ID, e.run.Status)
+	switch {
+	case e.run.Error != nil:
+		text += ": " + e.run.Error.Message
+	case e.run.Reason != "":
+		text += ": " + e.run.Reason
+	}
+	if e.hint != "" {
+		text += "\n" + e.hint
+	}
+	return text
+}
+
+// code is the exit code of a run's end.
+func (e *runError) code() int {
+	switch e.run.Status {
+	case durable.Succeeded:
+		return exitOK
+	case durable.Waiting:
+		return exitWaiting
+	default:
+	}
+	if e.run.Error == nil {
+		return exitFailed
+	}
+	switch code := e.run.Error.Code; {
+	case e.run.Status == durable.Blocked && code == durable.CodeConflict:
+		return exitMismatch
+	case e.run.Status == durable.Blocked && code != durable.CodeInternal:
+		return exitEnvironment
+	case code == durable.CodeDenied:
+		return exitDenied
+	case code == durable.CodeExhausted:
+		return exitExhausted
+	}
+	return exitFailed
+}
+
+// environmentError is a fault of what surrounds the command: a key, a port, a permission.
+type environmentError struct{ error }
+
+func (e environmentError) Unwrap() error { return e.error }
+
+// report prints an error and turns it into an exit code, here and nowhere else.
+func (a *app) report(ctx context.Context, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		fmt.Fprintln(a.stderr, "orpine: timed out:", err)
+		return exitTimeout
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		fmt.Fprintln(a.stderr, "orpine: interrupted")
+		return exitInterrupted
+	}
+	if child, ok := errors.AsType[*childError](err); ok {
+		return child.code
+	}
+	fmt.Fprintln(a.stderr, "orpine:", err)
+	if r, ok := errors.AsType[*runError](err); ok {
+		return r.code()
+	}
+	if _, ok := errors.AsType[environmentError](err); ok {
+		return exitEnvironment
+	}
+	switch durable.CodeOf(err) {
+	case durable.CodeInvalid:
+		return exitUsage
+	case durable.CodeUnavailable:
+		return exitEnvironment
+	case durable.CodeNotFound:
+		return exitNotFound
+	case durable.CodeDenied:
+		return exitDenied
+	case durable.CodeExhausted:
+		return exitExhausted
+	case durable.CodeConflict:
+		return exitConflict
+	case durable.CodeInternal, durable.CodeCanceled:
+	}
+	return exitInternal
+}

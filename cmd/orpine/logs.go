@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+type logsCmd struct {
+	Ref    string `arg:"" help:"The run."`
+	Follow bool   `short:"f" help:"Wait for more until the run ends."`
+	After  int64  `help:"Only events with a higher seq." default:"-1" placeholder:"SEQ"`
+}
+
+// Help implements kong.HelpProvider.
+func (logsCmd) Help() string {
+	return `Prints the events of a run in order; each has a seq, by which a reader that was cut off
+goes on: --after SEQ. Following works while another process drives the run.
+
+Examples:
+  orpine logs @last
+  orpine logs -f @last -o jsonl
+  orpine logs @last --after 12`
+}
+
+// Run prints the events of a run.
+func (c *logsCmd) Run(ctx context.Context, a *app) error {
+	r, id, err := a.read(ctx, c.Ref)
+	if err != nil {
+		return err
+	}
+	if c.Follow {
+		for item, err := range r.Follow(ctx, id, c.After) {
+			if err != nil {
+				return closing(err, r)
+			}
+			if err := a.printEvent(item.Event); err != nil {
+				return closing(err, r)
+			}
+		}
+		return r.Close()
+	}
+	for after := c.After; ; {
+		const page = 500
+		entries, err := r.Entries(ctx, id, after, page)
+		if err != nil {
+			return closing(err, r)
+		}
+		for _, e := range entries {
+			after = e.Seq
+			if err := a.printEvent(&durable.Event{Run: id, Entry: e}); err != nil {
+				return closing(err, r)
+			}
+		}
+		if len(entries) < page {
+			return r.Close()
+		}
+	}
+}
+
+// printEvent prints one event: a line for people, or JSON in the other formats.
+func (a *app) printEvent(e *durable.Event) error {
+	switch a.flags.Output {
+	case "table", "wide":
+		_, err := fmt.Fprintf(a.stdout, "%5d  %s  %-9s  %s\n", e.Seq, e.Time.Local().Format("15:04:05.000"), e.Kind, eventText(&e.Entry))
+		return err
+	case "name":
+		_, err := fmt.Fprintln(a.stdout, e.Kind)
+		return err
+	case "yaml":
+		return a.printYAML(listing{single: true, values: []any{e}})
+	default:
+		enc := json.NewEncoder(a.stdout)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(e)
+	}
+}
+
+// eventText says what an entry records, for a person.
+func eventText(e *durable.Entry) string {
+	text := e.Name
+	switch e.Kind {
+	case durable.EntryStarted:
+		text = "program " + e.Name
+	case durable.EntryClaimed:
+		text = "taken over after a crash"
+	case durable.EntryDone, durable.EntryIntent:
+		if e.Attempt > 1 {
+			text += fmt.Sprintf(" (attempt %d)", e.Attempt)
+		}
+	case durable.EntryAttempt:
+		text += fmt.Sprintf(" attempt %d failed, next at %s", e.Attempt, e.Until.Local().Format("15:04:05.000"))
+	case durable.EntryTimer:
+		text = "until " + e.Until.Local().Format("15:04:05.000")
+	case durable.EntryAsked:
+		text = e.Interrupt.Prompt
+	case durable.EntryChild:
+		text += " as run " + string(e.Child)
+	case durable.EntryContinued:
+		text = fmt.Sprintf("segment %d", e.Segment)
+	case durable.EntryEnded:
+		text = string(e.Status)
+	case durable.EntrySignal, durable.EntryAnswered, durable.EntryFired, durable.EntryChildDone,
+		durable.EntryCancel, durable.EntryBlocked, durable.EntryUnblocked:
+	}
+	if e.Reason != "" {
+		text += ": " + oneLine(e.Reason, 200)
+	}
+	if e.Error != nil {
+		text += ": " + string(e.Error.Code) + ": " + oneLine(e.Error.Message, 200)
+	}
+	if v := oneLine(string(e.Output), 100); v != "" {
+		text += " -> " + v
+	}
+	return text
+}

@@ -1,0 +1,92 @@
+// Command orpine runs, watches and answers agents in a data directory.
+//
+// One file is one verb. The command alone reads flags and the environment, writes
+// to the terminal and chooses exit codes; everything else is done by the packages
+// it wires together. On the line request -> run -> step -> journal -> event ->
+// client it is the client, and, as long as there is no server, the process in which
+// runs are driven.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
+	stop()
+	os.Exit(code)
+}
+
+// cli is the command line: global flags, then a verb.
+type cli struct {
+	Data   string `help:"Data directory." default:"./.orpine" env:"ORPINE_DATA" placeholder:"DIR"`
+	Output string `short:"o" help:"Format of the answer on standard output: ${enum}." enum:"table,wide,json,jsonl,yaml,name" default:"table"`
+
+	Run       runCmd        `cmd:"" help:"Run an agent from a YAML file."`
+	Demo      demoCmd       `cmd:"" help:"Run a demonstration."`
+	Ps        psCmd         `cmd:"" help:"List runs."`
+	Show      showCmd       `cmd:"" help:"Show a run."`
+	Steps     stepsCmd      `cmd:"" help:"List the steps of a run."`
+	Logs      logsCmd       `cmd:"" help:"Print the events of a run."`
+	Wait      waitCmd       `cmd:"" help:"Wait for a run, driving it if nobody else does."`
+	Answer    answerCmd     `cmd:"" help:"Answer the question a run waits for."`
+	Resolve   resolveCmd    `cmd:"" help:"Say what became of a step in doubt."`
+	Resume    resumeCmd     `cmd:"" help:"Let a blocked run try again."`
+	Cancel    cancelCmd     `cmd:"" help:"Ask a run to stop; its clean-up runs."`
+	Kill      killCmd       `cmd:"" help:"End a run now; none of its code runs."`
+	Check     checkCmd      `cmd:"" help:"Check a YAML file."`
+	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
+	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`
+	Version   versionCmd    `cmd:"" help:"Print the version."`
+	Complete  completionCmd `cmd:"" name:"completion" help:"Print a completion script for a shell."`
+}
+
+const description = `Orpine runs agents that survive the death of their process.
+
+A REF names a run: its ID, a unique prefix of it, its name, or @last.
+
+Exit codes: 0 ok, 1 run failed, 2 usage or invalid file, 3 environment, 4 not found,
+5 waiting for a person, 6 denied, 7 budget exhausted, 8 replay mismatch, 9 conflict,
+124 timeout, 130 interrupted.
+
+Examples:
+  orpine demo cost --crash --answer accept
+  orpine run agent.yaml "What is new?"
+  orpine ps
+  orpine answer @last accept`
+
+// Main runs one command line and returns its exit code.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) int {
+	var c cli
+	a := newApp(&c, stdin, stdout, stderr, env)
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("orpine"), kong.Description(description), kong.UsageOnError(),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a))
+	if err != nil {
+		fmt.Fprintln(stderr, "orpine:", err)
+		return exitInternal
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // help was printed
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "orpine: %v\nTry 'orpine --help'.\n", err)
+		return exitUsage
+	}
+	a.parser, a.args = parser, args
+	return a.report(ctx, parsed.Run())
+}

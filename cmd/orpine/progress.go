@@ -1,0 +1,200 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
+	"github.com/orpine-run/orpine/model"
+)
+
+// spinInterval is how often the moving line is drawn.
+const spinInterval = 100 * time.Millisecond
+
+// progress shows on standard error what a run does: a line per step, and on a
+// terminal one moving line beneath for what is under way.
+type progress struct {
+	app    *app
+	draws  bool
+	colors bool
+
+	mu      sync.Mutex
+	running map[string]*underWay
+	order   []string
+	tail    string // the end of what streams in
+	frame   int
+	drawn   bool
+	quit    chan struct{}
+	gone    chan struct{}
+}
+
+type underWay struct {
+	name  string
+	since time.Time
+}
+
+func newProgress(a *app) *progress {
+	p := &progress{app: a, draws: a.draws(), colors: a.colors(a.stderr), running: map[string]*underWay{}}
+	if p.draws {
+		p.quit, p.gone = make(chan struct{}), make(chan struct{})
+		go p.spin()
+	}
+	return p
+}
+
+// stop ends the moving line; lines already written stay.
+func (p *progress) stop() {
+	if p.quit == nil {
+		return
+	}
+	close(p.quit)
+	<-p.gone
+	p.quit = nil
+}
+
+func (p *progress) spin() {
+	defer close(p.gone)
+	tick := time.NewTicker(spinInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.mu.Lock()
+			p.clear()
+			p.draw()
+			p.mu.Unlock()
+		case <-p.quit:
+			p.mu.Lock()
+			p.clear()
+			p.mu.Unlock()
+			return
+		}
+	}
+}
+
+func (p *progress) clear() {
+	if p.drawn {
+		fmt.Fprint(p.app.stderr, "\r\x1b[K")
+		p.drawn = false
+	}
+}
+
+func (p *progress) draw() {
+	if !p.draws || len(p.order) == 0 {
+		return
+	}
+	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+	p.frame = (p.frame + 1) % len(frames)
+	var names []string
+	for _, key := range p.order {
+		w := p.running[key]
+		names = append(names, w.name+" "+span(time.Since(w.since)))
+	}
+	const width = 100
+	line := string(frames[p.frame]) + " " + strings.Join(names, ", ")
+	if p.tail != "" {
+		line += " · " + p.tail
+	}
+	fmt.Fprint(p.app.stderr, oneLine(line, width))
+	p.drawn = true
+}
+
+// show takes one event or delta.
+func (p *progress) show(item event.Item) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if item.Delta != nil {
+		p.delta(item.Delta)
+		return
+	}
+	e := item.Event
+	if line := p.line(&e.Entry); line != "" {
+		p.clear()
+		fmt.Fprintln(p.app.stderr, line)
+		p.draw()
+	}
+}
+
+func (p *progress) delta(d *durable.Delta) {
+	key := fmt.Sprintf("%s/%d", d.Run, d.Command)
+	switch d.Kind {
+	case durable.DeltaBegun:
+		if p.running[key] == nil {
+			p.order = append(p.order, key)
+		}
+		p.running[key] = &underWay{name: d.Step, since: time.Now()}
+	case durable.DeltaReset:
+		p.tail = ""
+	case string(model.DeltaText):
+		var piece model.Delta
+		if json.Unmarshal(d.Data, &piece) == nil {
+			const most = 60
+			r := []rune(p.tail + piece.Text)
+			p.tail = string(r[max(0, len(r)-most):])
+		}
+	}
+}
+
+func (p *progress) over(e *durable.Entry) {
+	for i, key := range p.order {
+		if p.running[key].name == e.Name {
+			delete(p.running, key)
+			p.order = append(p.order[:i], p.order[i+1:]...)
+			break
+		}
+	}
+	p.tail = ""
+}
+
+// line is what one event adds to the list of steps; most events add nothing.
+func (p *progress) line(e *durable.Entry) string {
+	switch e.Kind {
+	case durable.EntryDone:
+		p.over(e)
+		if e.Error != nil {
+			return p.paint(red, "✗") + fmt.Sprintf(" %-14s %s", e.Name, oneLine(e.Error.Message, 120))
+		}
+		return p.paint(green, "✓") + fmt.Sprintf(" %-14s %s", e.Name, span(e.Time.Sub(e.Started)))
+	case durable.EntryAttempt:
+		p.over(e)
+		return p.paint(yellow, "↻") + fmt.Sprintf(" %-14s attempt %d: %s; next in %s", e.Name, e.Attempt, oneLine(e.Error.Message, 100), span(e.Until.Sub(e.Time)))
+	case durable.EntryChild:
+		return p.paint(dim, "▸") + fmt.Sprintf(" %-14s run %s", e.Name, e.Child)
+	case durable.EntryChildDone:
+		if e.Error != nil {
+			return p.paint(red, "✗") + fmt.Sprintf(" %-14s %s", e.Name, oneLine(e.Error.Message, 120))
+		}
+		return p.paint(green, "✓") + " " + e.Name
+	case durable.EntryAsked:
+		return p.paint(yellow, "?") + " " + oneLine(e.Interrupt.Prompt, 200)
+	case durable.EntryAnswered:
+		return p.paint(green, "✓") + fmt.Sprintf(" %-14s %s", "answered", oneLine(string(e.Output), 80))
+	case durable.EntryClaimed:
+		return p.paint(yellow, "↻") + " taken over after a crash"
+	case durable.EntryTimer:
+		return p.paint(dim, "◷") + " until " + e.Until.Local().Format(time.DateTime)
+	case durable.EntryCancel:
+		return p.paint(yellow, "■") + " cancel: " + e.Reason
+	default:
+		return ""
+	}
+}
+
+// The colours of ECMA-48.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	dim    = "2"
+)
+
+func (p *progress) paint(color, text string) string {
+	if !p.colors {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/durable"
+)
+
+type psCmd struct {
+	Status []string `help:"Only runs with one of these statuses." placeholder:"STATUS" enum:"queued,running,waiting,paused,succeeded,failed,canceled,killed,blocked"`
+	All    bool     `short:"a" help:"Child runs too."`
+	Limit  int      `help:"How many runs at most, newest first." default:"50"`
+}
+
+// Help implements kong.HelpProvider.
+func (psCmd) Help() string {
+	return `Examples:
+  orpine ps
+  orpine ps --status waiting -o wide
+  orpine ps -o name | head -1`
+}
+
+// Run lists runs.
+func (c *psCmd) Run(ctx context.Context, a *app) error {
+	r, err := orpine.OpenReader(ctx, a.flags.Data)
+	if errors.Is(err, durable.ErrNotFound) {
+		fmt.Fprintf(a.stderr, "no runs: there is no data directory %s yet\n", a.flags.Data)
+		return a.print(runListing(nil))
+	}
+	if err != nil {
+		return err
+	}
+	filter := orpine.Filter{Roots: !c.All, Limit: c.Limit}
+	for _, s := range c.Status {
+		filter.Statuses = append(filter.Statuses, durable.Status(s))
+	}
+	runs, err := r.List(ctx, filter)
+	if err != nil {
+		return closing(err, r)
+	}
+	return closing(a.print(runListing(runs)), r)
+}
+
+func runListing(runs []durable.Run) listing {
+	l := listing{head: []string{"RUN", "NAME", "STATUS", "AGE", "WAITS FOR", "PROGRAM", "PARENT", "CREATED"}, wide: 3}
+	for _, r := range runs {
+		l.rows = append(l.rows, []string{
+			string(r.ID), orDash(r.Name), string(r.Status), age(r.Created), orDash(oneLine(waitsFor(r), 60)),
+			r.Program, orDash(string(r.Parent)), r.Created.Local().Format(time.DateTime),
+		})
+		l.names = append(l.names, string(r.ID))
+		l.values = append(l.values, r)
+	}
+	return l
+}
+
+// waitsFor says in a few words why a run stands still.
+func waitsFor(r durable.Run) string {
+	if r.Reason != "" {
+		return r.Reason
+	}
+	var list []string
+	for _, w := range r.Waits {
+		switch w.Kind {
+		case durable.WaitAnswer:
+			list = append(list, "answer: "+w.Interrupt.Prompt)
+		case durable.WaitTimer:
+			list = append(list, "until "+w.Until.Local().Format(time.DateTime))
+		case durable.WaitSignal:
+			list = append(list, "signal "+w.Name)
+		case durable.WaitChild:
+			list = append(list, "child "+string(w.Child))
+		case durable.WaitInDoubt:
+			list = append(list, fmt.Sprintf("in doubt: step %d %s", w.Command, w.Name))
+		}
+	}
+	return strings.Join(list, "; ")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/config"
+	"github.com/orpine-run/orpine/demo/cost"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/sql"
+)
+
+type runCmd struct {
+	File   string   `arg:"" help:"YAML file, with #NAME for one of several agents." placeholder:"FILE[#NAME]"`
+	Input  []string `arg:"" optional:"" help:"What to say to the agent; - or nothing reads standard input."`
+	Model  string   `help:"Use this model instead of the file's." placeholder:"PROVIDER/NAME"`
+	Name   string   `help:"Name of the run; the agent's when absent."`
+	Answer string   `help:"Answer the first question with this." placeholder:"TEXT"`
+	Detach bool     `help:"Start the run and leave it to the next orpine wait."`
+}
+
+// Help implements kong.HelpProvider.
+func (runCmd) Help() string {
+	return `The run is kept in the data directory from its first moment: after a crash, a kill or
+Ctrl-C, 'orpine wait @last' goes on where it stood. Progress goes to standard error; -o jsonl
+prints every event and streamed piece instead.
+
+Models: openai/NAME (OPENAI_API_KEY, OPENAI_BASE_URL), anthropic/NAME (ANTHROPIC_API_KEY), and
+without a key script/FILE and builtin/outline.
+
+Examples:
+  orpine run agent.yaml "What is new?"
+  orpine run agents.yaml#reviewer < diff.txt
+  orpine run agent.yaml hello --model builtin/outline -o json`
+}
+
+// Run starts a run of an agent and follows it.
+func (c *runCmd) Run(ctx context.Context, a *app) error {
+	d, err := a.definition(c.File, c.Model)
+	if err != nil {
+		return err
+	}
+	input, err := c.input(a)
+	if err != nil {
+		return err
+	}
+	if err := a.checkModel(d.Model); err != nil {
+		return err
+	}
+	rt, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	req, err := agent.Start(d, input)
+	if err != nil {
+		return closing(err, rt)
+	}
+	if c.Name != "" {
+		req.Name = c.Name
+	}
+	id, err := rt.Start(ctx, req)
+	if err != nil {
+		return closing(err, rt)
+	}
+	fmt.Fprintf(a.stderr, "run %s  %s\n", id, req.Name)
+	if c.Detach {
+		fmt.Fprintln(a.stdout, id)
+		return rt.Close()
+	}
+	f := a.newFollower(rt, id)
+	f.answer = c.Answer
+	r, err := f.follow(ctx)
+	return errors.Join(a.finish(r, err), rt.Close())
+}
+
+// definition reads the agent that FILE[#NAME] names.
+func (a *app) definition(ref, modelName string) (agent.Definition, error) {
+	path, name, named := strings.Cut(ref, "#")
+	f, err := config.Load(path, a.env)
+	if err != nil {
+		return agent.Definition{}, err
+	}
+	names := f.AgentNames()
+	if !named {
+		if len(names) != 1 {
+			return agent.Definition{}, durable.Errorf(durable.CodeInvalid, "%s has %d agents; name one: %s#%s", path, len(names), path, strings.Join(names, ", #"))
+		}
+		name = names[0]
+	}
+	d, ok := f.Agents[name]
+	if !ok {
+		return d, durable.Errorf(durable.CodeNotFound, "%s has no agent %q; it has %s", path, name, strings.Join(names, ", "))
+	}
+	if modelName != "" {
+		d.Model = modelName
+	}
+	for _, t := range f.Tools {
+		declared, err := sql.Declare(sql.Declared{
+			Name: t.Name, Description: t.Description, Query: t.SQL, Tables: t.CSV, Schema: t.Input, Options: t.Options(),
+		})
+		if err != nil {
+			return d, err
+		}
+		if uses(d, t.Name) {
+			d.Declared = append(d.Declared, declared)
+		}
+	}
+	slices.SortFunc(d.Declared, func(x, y tool.Declaration) int { return strings.Compare(x.Name, y.Name) })
+	return d, nil
+}
+
+// input is what the agent is told: the arguments, or standard input.
+func (c *runCmd) input(a *app) (string, error) {
+	if len(c.Input) > 0 && (len(c.Input) > 1 || c.Input[0] != "-") {
+		return strings.Join(c.Input, " "), nil
+	}
+	if terminal(a.stdin) && len(c.Input) == 0 {
+		return "", durable.Errorf(durable.CodeInvalid, "say something to the agent: orpine run %s TEXT", c.File)
+	}
+	data, err := io.ReadAll(a.stdin)
+	if err != nil {
+		return "", fmt.Errorf("read standard input: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// printOutput prints the answer of a run that succeeded.
+func (a *app) printOutput(r durable.Run) error {
+	l := listing{single: true, names: []string{string(r.ID)}, values: []any{r}}
+	if a.flags.Output != "table" && a.flags.Output != "wide" {
+		return a.print(l)
+	}
+	text, err := outputText(r)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.stdout, text)
+	return err
+}
+
+// outputText is what a person reads of an output.
+func outputText(r durable.Run) (string, error) {
+	switch r.Program {
+	case agent.Program:
+		answer, err := agent.AnswerOf(r)
+		if answer.Value != nil {
+			return string(answer.Value), err
+		}
+		return answer.Text, err
+	case cost.Name:
+		return costText(r.Output)
+	}
+	var v any
+	if err := json.Unmarshal(r.Output, &v); err != nil {
+		return "", err
+	}
+	if text, ok := v.(string); ok {
+		return text, nil
+	}
+	return string(r.Output), nil
+}
+
+func uses(d agent.Definition, name string) bool {
+	for _, p := range d.Tools {
+		if tool.Matches(p, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/durable"
+)
+
+type waitCmd struct {
+	Ref     string        `arg:"" help:"The run."`
+	Answer  string        `help:"Answer the first question with this." placeholder:"TEXT"`
+	Timeout time.Duration `help:"Give up after this long; exit code 124." placeholder:"TIME"`
+}
+
+// Help implements kong.HelpProvider.
+func (waitCmd) Help() string {
+	return `Waits until the run ends or needs a person, and prints its answer. If no process owns the
+data directory, this one takes it and drives every unfinished run in it.
+
+Examples:
+  orpine wait @last
+  orpine wait @last --timeout 10m -o json`
+}
+
+// Run waits for a run.
+func (c *waitCmd) Run(ctx context.Context, a *app) error {
+	r, id, err := a.read(ctx, c.Ref)
+	if err != nil {
+		return err
+	}
+	if c.Timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+		ctx = limited
+	}
+	rt, err := a.open(ctx)
+	if errors.Is(err, durable.ErrConflict) {
+		run, err := watchOther(ctx, r, id)
+		if err == nil && run.Status.Final() {
+			err = a.afterwards(ctx, r, run)
+		}
+		return closing(a.finish(run, err), r)
+	}
+	if err != nil {
+		return closing(err, r)
+	}
+	return errors.Join(a.drive(ctx, rt, id, c.Answer), r.Close())
+}
+
+// drive follows a run to its end in this process and closes the runtime.
+func (a *app) drive(ctx context.Context, rt *orpine.Runtime, id durable.RunID, answer string) error {
+	fmt.Fprintf(a.stderr, "run %s\n", id)
+	f := a.newFollower(rt, id)
+	f.answer = answer
+	run, err := f.follow(ctx)
+	if err == nil && run.Status.Final() {
+		err = a.afterwards(ctx, &rt.Reader, run)
+	}
+	return errors.Join(a.finish(run, err), rt.Close())
+}
+
+// otherInterval is how often a run that another process drives is looked at.
+const otherInterval = 200 * time.Millisecond
+
+// watchOther waits for a run that another process drives.
+func watchOther(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.Run, error) {
+	tick := time.NewTicker(otherInterval)
+	defer tick.Stop()
+	for {
+		run, err := r.Get(ctx, id)
+		if err != nil || run.Status.Final() || run.Status == durable.Blocked || run.NeedsPerson() {
+			return run, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return run, ctx.Err()
+		}
+	}
+}
