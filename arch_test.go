@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"config"},                     // YAML -> definitions
 	{"."},                          // the façade: wiring
 	{"server", "demo"},             // HTTP doors; programs built on the façade
-	{"cmd/orpine"},                 // flags, environment, exit codes
+	{"cmd/orpine", "examples"},     // flags, environment, exit codes; programs to learn from
 }
 
 // onlyBelow is the closed import list of the rooms whose walls matter most.
@@ -128,7 +128,7 @@ func checkInside(t *testing.T, floor map[string]int, from, to string, at int) {
 	if floor[there] >= at {
 		t.Errorf("%s (floor %d) imports %s (floor %d); imports go down", from, at, to, floor[there])
 	}
-	if to != there && home != "." && home != "cmd/orpine" && home != "demo" && home != "server" {
+	if to != there && home != "." && home != "cmd/orpine" && home != "demo" && home != "server" && home != "examples" {
 		t.Errorf("%s imports the adapter %s; only the façade and what stands above it may", from, to)
 	}
 }

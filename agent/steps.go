@@ -114,11 +114,11 @@ func (s *steps) resolve(name string) (model.Model, error) {
 	prefix, rest, ok := strings.Cut(name, "/")
 	provider, known := s.providers[prefix]
 	if !ok || !known {
-		return nil, durable.Errorf(durable.CodeInvalid, "no provider for model %q; a model is named provider/name", name)
+		return nil, durable.Block(durable.Errorf(durable.CodeInvalid, "this build has no provider for model %q; a model is named provider/name", name))
 	}
 	m, err := provider(rest)
 	if err != nil {
-		return nil, modelError(name, err)
+		return nil, durable.Block(modelError(name, err)) // a key or a file is missing here
 	}
 	s.models[name] = m
 	return m, nil
@@ -163,7 +163,11 @@ func modelError(name string, err error) error {
 	if !ok {
 		return fmt.Errorf("model %s: %w", name, err)
 	}
-	return &durable.Error{Code: durable.Code(e.Code), Op: "model " + name, Err: err, RetryAfter: e.RetryAfter}
+	coded := &durable.Error{Code: durable.Code(e.Code), Op: "model " + name, Err: err, RetryAfter: e.RetryAfter}
+	if coded.Code == durable.CodeDenied {
+		return durable.Block(coded) // a wrong key is mended, and then the run goes on
+	}
+	return coded
 }
 
 type toolInput struct {

@@ -99,9 +99,10 @@ type ContinueError struct{ State json.RawMessage }
 // Error implements error.
 func (*ContinueError) Error() string { return "continue as a new segment" }
 
-// Block is the error a program returns when this build or this machine lacks what
-// the run needs: the run is blocked with the reason, not failed, and can be resumed
-// where it is there.
+// Block is the error a program or a step function returns when this build or this
+// machine lacks what the run needs, such as a key: the run is blocked with the
+// reason, not failed, and can be resumed where it is there. A step that returns it is
+// not recorded and runs again; an irreversible one fails instead.
 func Block(err error) error { return &BlockError{Err: err} }
 
 // BlockError carries the reason of [Block] to the engine.

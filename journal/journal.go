@@ -165,14 +165,15 @@ func (j *Journal) Load(ctx context.Context, e *durable.Entry) error {
 	return err
 }
 
-// Run returns a run with its output or error, which its last entry holds.
+// Run returns a run with its output or error, which its last entry holds; the error
+// of a blocked run is what blocked it.
 func (j *Journal) Run(ctx context.Context, id durable.RunID) (durable.Run, error) {
 	s, err := j.store.Run(ctx, id)
 	if err != nil {
 		return durable.Run{}, err
 	}
 	run := View(s)
-	if !run.Status.Final() {
+	if !run.Status.Final() && run.Status != durable.Blocked {
 		return run, nil
 	}
 	last, err := j.store.Last(ctx, id)

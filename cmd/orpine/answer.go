@@ -6,6 +6,7 @@ import (
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/local"
 )
 
 type answerCmd struct {
@@ -28,29 +29,35 @@ Examples:
 // Run answers a question.
 func (c *answerCmd) Run(ctx context.Context, a *app) error {
 	answer := answerJSON(strings.Join(c.Text, " "))
-	return a.act(ctx, c.Ref, c.Detach, func(rt *orpine.Runtime, id durable.RunID) error {
-		asking, question, err := asks(ctx, rt, id)
-		if err != nil {
-			return err
-		}
-		if c.Question != "" {
-			question = c.Question
-		}
-		return rt.Answer(ctx, asking, question, answer)
+	r, id, err := a.read(ctx, c.Ref)
+	if err != nil {
+		return err
+	}
+	asking, question, err := asks(ctx, r, id)
+	if err = closing(err, r); err != nil {
+		return err
+	}
+	if c.Question != "" {
+		question = c.Question
+	}
+	return a.give(ctx, string(id), c.Detach, func(ctx context.Context, h local.Hands, _ durable.RunID) error {
+		return h.Answer(ctx, asking, question, answer)
 	})
 }
 
-// asks finds who asks: the run itself, or a child it waits for.
-func asks(ctx context.Context, rt *orpine.Runtime, id durable.RunID) (durable.RunID, string, error) {
-	run, err := rt.Get(ctx, id)
+// asks finds who asks what: the run itself, or a child it waits for. The question is
+// left open where there are several.
+func asks(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.RunID, string, error) {
+	run, err := r.Get(ctx, id)
 	if err != nil {
 		return "", "", err
 	}
 	for _, w := range run.Waits {
-		if w.Kind == durable.WaitChild {
-			if asking, question, err := asks(ctx, rt, w.Child); err == nil && question != "" {
-				return asking, question, nil
-			}
+		if w.Kind != durable.WaitChild {
+			continue
+		}
+		if asking, question, err := asks(ctx, r, w.Child); err == nil && question != "" {
+			return asking, question, nil
 		}
 	}
 	question := ""
@@ -58,21 +65,4 @@ func asks(ctx context.Context, rt *orpine.Runtime, id durable.RunID) (durable.Ru
 		question = run.Waits[0].Interrupt.ID
 	}
 	return id, question, nil
-}
-
-// act opens the data directory, does something to a run, and follows the run
-// unless detached.
-func (a *app) act(ctx context.Context, ref string, detach bool, do func(*orpine.Runtime, durable.RunID) error) error {
-	rt, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	id, err := rt.Find(ctx, ref)
-	if err == nil {
-		err = do(rt, id)
-	}
-	if err != nil || detach {
-		return closing(err, rt)
-	}
-	return a.drive(ctx, rt, id, "")
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
 	"strings"
@@ -9,7 +8,6 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/model"
@@ -17,9 +15,6 @@ import (
 	"github.com/orpine-run/orpine/model/openai"
 	"github.com/orpine-run/orpine/model/outline"
 	"github.com/orpine-run/orpine/model/script"
-	"github.com/orpine-run/orpine/tool"
-	"github.com/orpine-run/orpine/tool/clock"
-	"github.com/orpine-run/orpine/tool/sql"
 )
 
 // defaultData is the data directory where nothing else is said.
@@ -85,29 +80,4 @@ func (a *app) checkModel(name string) error {
 		return environmentError{durable.Errorf(durable.CodeUnavailable, "model %s: %w", name, err)}
 	}
 	return nil
-}
-
-// open opens the data directory to drive its runs.
-func (a *app) open(ctx context.Context) (*orpine.Runtime, error) {
-	return orpine.Open(ctx, orpine.Config{
-		Data:      a.flags.Data,
-		Owner:     "orpine " + strings.Join(a.args, " "),
-		Programs:  []durable.Program{a.cost.Program()},
-		Providers: a.providers(),
-		Tools:     []tool.Tool{clock.New()},
-		Makers:    map[string]tool.Maker{sql.Kind: sql.Maker(), cost.ToolKind: a.cost.Maker()},
-	})
-}
-
-// read opens the data directory for reading and finds a run in it.
-func (a *app) read(ctx context.Context, ref string) (*orpine.Reader, durable.RunID, error) {
-	r, err := orpine.OpenReader(ctx, a.flags.Data)
-	if err != nil {
-		return nil, "", err
-	}
-	id, err := r.Find(ctx, ref)
-	if err != nil {
-		return nil, "", closing(err, r)
-	}
-	return r, id, nil
 }

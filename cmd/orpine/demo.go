@@ -72,7 +72,7 @@ func (c *demoCostCmd) Run(ctx context.Context, a *app) error {
 		return closing(err, rt)
 	}
 	if c.DieAfter != "" {
-		go dieAfter(ctx, rt, id, c.DieAfter)
+		go dieAfter(ctx, rt.Runtime, id, c.DieAfter)
 	}
 	return a.drive(ctx, rt, id, c.Answer)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/local"
 )
 
 type resolveCmd struct {
@@ -36,8 +37,8 @@ func (c *resolveCmd) Run(ctx context.Context, a *app) error {
 			return durable.Errorf(durable.CodeInvalid, "--done %s is not JSON; quote a text: '\"…\"'", c.Done)
 		}
 	}
-	return a.act(ctx, c.Ref, c.Detach, func(rt *orpine.Runtime, id durable.RunID) error {
-		return rt.Resolve(ctx, id, c.Step, resolution)
+	return a.give(ctx, c.Ref, c.Detach, func(ctx context.Context, h local.Hands, id durable.RunID) error {
+		return h.Resolve(ctx, id, c.Step, resolution)
 	})
 }
 
@@ -57,5 +58,5 @@ Examples:
 
 // Run resumes a blocked run.
 func (c *resumeCmd) Run(ctx context.Context, a *app) error {
-	return a.act(ctx, c.Ref, c.Detach, func(rt *orpine.Runtime, id durable.RunID) error { return rt.Resume(ctx, id) })
+	return a.give(ctx, c.Ref, c.Detach, func(ctx context.Context, h local.Hands, id durable.RunID) error { return h.Resume(ctx, id) })
 }

@@ -74,7 +74,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		fmt.Fprintln(a.stdout, id)
 		return rt.Close()
 	}
-	f := a.newFollower(rt, id)
+	f := a.newFollower(rt.Runtime, id)
 	f.answer = c.Answer
 	r, err := f.follow(ctx)
 	return errors.Join(a.finish(r, err), rt.Close())

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/local"
 )
 
 type cancelCmd struct {
@@ -25,7 +26,7 @@ Examples:
 
 // Run cancels a run.
 func (c *cancelCmd) Run(ctx context.Context, a *app) error {
-	return a.stop(ctx, c.Ref, func(rt *orpine.Runtime, id durable.RunID) error { return rt.Cancel(ctx, id, c.Reason) })
+	return a.stop(ctx, c.Ref, func(ctx context.Context, h local.Hands, id durable.RunID) error { return h.Cancel(ctx, id, c.Reason) })
 }
 
 type killCmd struct {
@@ -43,25 +44,17 @@ Examples:
 
 // Run kills a run.
 func (c *killCmd) Run(ctx context.Context, a *app) error {
-	return a.stop(ctx, c.Ref, func(rt *orpine.Runtime, id durable.RunID) error { return rt.Kill(ctx, id, c.Reason) })
+	return a.stop(ctx, c.Ref, func(ctx context.Context, h local.Hands, id durable.RunID) error { return h.Kill(ctx, id, c.Reason) })
 }
 
-func (a *app) stop(ctx context.Context, ref string, do func(*orpine.Runtime, durable.RunID) error) error {
-	rt, err := a.open(ctx)
-	if err != nil {
-		return err
+// stop carries out an order that ends a run. That the run then did not succeed is
+// what was asked for.
+func (a *app) stop(ctx context.Context, ref string, do order) error {
+	err := a.give(ctx, ref, false, do)
+	e, ok := errors.AsType[*runError](err)
+	if ok && (e.run.Status == durable.Canceled || e.run.Status == durable.Killed) {
+		fmt.Fprintf(a.stderr, "run %s is %s\n", e.run.ID, e.run.Status)
+		return nil
 	}
-	id, err := rt.Find(ctx, ref)
-	if err == nil {
-		err = do(rt, id)
-	}
-	if err != nil {
-		return closing(err, rt)
-	}
-	run, err := rt.Wait(ctx, id)
-	if err != nil {
-		return closing(err, rt)
-	}
-	fmt.Fprintf(a.stderr, "run %s is %s\n", id, run.Status)
-	return rt.Close()
+	return err
 }

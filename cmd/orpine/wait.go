@@ -52,9 +52,9 @@ func (c *waitCmd) Run(ctx context.Context, a *app) error {
 }
 
 // drive follows a run to its end in this process and closes the runtime.
-func (a *app) drive(ctx context.Context, rt *orpine.Runtime, id durable.RunID, answer string) error {
+func (a *app) drive(ctx context.Context, rt *owned, id durable.RunID, answer string) error {
 	fmt.Fprintf(a.stderr, "run %s\n", id)
-	f := a.newFollower(rt, id)
+	f := a.newFollower(rt.Runtime, id)
 	f.answer = answer
 	run, err := f.follow(ctx)
 	if err == nil && run.Status.Final() {

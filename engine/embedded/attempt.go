@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
@@ -130,7 +131,10 @@ func (t *try) report(e *durable.Entry, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inflight--
+	lacking, ok := errors.AsType[*durable.BlockError](err)
 	switch {
+	case ok && !t.intent: // not recorded: once the run is resumed the step runs again
+		l.stuck = lacking
 	case err != nil && l.engine.ctx.Err() != nil: // the process ends: the step will run again
 	case t.segment != l.run.Segment: // the program went on without it
 	default:

@@ -221,9 +221,14 @@ func (l *live) turn() error {
 			}
 			continue
 		}
-		l.issue()
-		if parked, err := l.rest(); parked || err != nil {
-			return err
+		switch cause, wait := l.halted(); {
+		case cause == nil:
+			l.issue()
+			if parked, err := l.rest(); parked || err != nil {
+				return err
+			}
+		case !wait:
+			return cause
 		}
 		select {
 		case <-l.wake:
@@ -350,7 +355,7 @@ func (l *live) end(entry *durable.Entry) error {
 func (l *live) block(cause error) {
 	e := l.engine
 	e.log.WarnContext(e.ctx, "run blocked", slog.String("run", string(l.run.ID)), slog.Any("cause", cause))
-	entry := &durable.Entry{Kind: durable.EntryBlocked, Reason: cause.Error()}
+	entry := &durable.Entry{Kind: durable.EntryBlocked, Reason: cause.Error(), Error: durable.FailureOf(cause)}
 	l.mu.Lock()
 	state := l.run.State
 	l.mu.Unlock()
@@ -362,5 +367,5 @@ func (l *live) block(cause error) {
 	defer e.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.leave()
+	l.leave(entry.Error)
 }

@@ -35,6 +35,7 @@ type live struct {
 	pending  int              // appended, not yet committed
 	inflight int              // attempts running
 	holds    int              // callers who are about to append
+	stuck    error            // a step found that this machine lacks something
 	ended    bool             // its end was appended, or it was given up: nothing more is
 	last     time.Time        // time of the newest entry
 	wake     chan struct{}    // holds one token while there may be something to do
@@ -115,7 +116,10 @@ func (l *live) appendBoth(here *journal.Change, other *live, there *journal.Chan
 
 // over says why nothing more can be appended; nil while it can.
 func (l *live) over() error {
-	if l.ended {
+	switch {
+	case l.ended && l.run.Status == durable.Blocked:
+		return durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", l.run.ID, l.run.Reason)
+	case l.ended:
 		return durable.Errorf(durable.CodeConflict, "run %s has ended", l.run.ID)
 	}
 	return nil
@@ -179,6 +183,14 @@ func (l *live) poke() {
 	}
 }
 
+// halted says why the run must be blocked, once all that was in flight is applied;
+// wait is true while something still is.
+func (l *live) halted() (cause error, wait bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stuck, l.inflight > 0 || l.pending > 0 || len(l.mail) > 0
+}
+
 // hold keeps the run in memory until release.
 func (l *live) hold() {
 	l.mu.Lock()
@@ -233,13 +245,13 @@ func (l *live) park(waits []durable.Wait, wake time.Time) bool {
 		return false
 	}
 	l.run.Status, l.run.Waits, l.run.Wake, l.run.Updated = durable.Waiting, waits, wake, stamp(l.run.Updated)
-	l.leave()
+	l.leave(nil)
 	return true
 }
 
-// leave takes the run out of memory with the state it has; the caller holds e.mu
-// and l.mu.
-func (l *live) leave() {
+// leave takes the run out of memory with the state it has, and the failure that
+// blocked it if one did; the caller holds e.mu and l.mu.
+func (l *live) leave(why *durable.Failure) {
 	e := l.engine
 	l.ended = true // for this live: whoever comes next brings up another
 	delete(e.live, l.run.ID)
@@ -250,6 +262,8 @@ func (l *live) leave() {
 			return
 		}
 		e.clock.wakeAt(run.Wake)
-		e.settled(journal.View(run))
+		view := journal.View(run)
+		view.Error = why
+		e.settled(view)
 	})
 }

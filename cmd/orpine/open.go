@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/demo/cost"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/local"
+	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/clock"
+	"github.com/orpine-run/orpine/tool/sql"
+)
+
+// owned is a data directory that this process drives. Other commands on this
+// machine reach it through its door.
+type owned struct {
+	*orpine.Runtime
+	door *local.Door
+}
+
+// open opens the data directory to drive its runs.
+func (a *app) open(ctx context.Context) (*owned, error) {
+	rt, err := orpine.Open(ctx, orpine.Config{
+		Data:      a.flags.Data,
+		Owner:     "orpine " + strings.Join(a.args, " "),
+		Programs:  []durable.Program{a.cost.Program()},
+		Providers: a.providers(),
+		Tools:     []tool.Tool{clock.New()},
+		Makers:    map[string]tool.Maker{sql.Kind: sql.Maker(), cost.ToolKind: a.cost.Maker()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	door, err := local.Open(ctx, a.flags.Data, rt)
+	if err != nil {
+		return nil, closing(environmentError{err}, rt)
+	}
+	return &owned{rt, door}, nil
+}
+
+// Close closes the door, then the runtime.
+func (o *owned) Close() error { return errors.Join(o.door.Close(), o.Runtime.Close()) }
+
+// read opens the data directory for reading and finds a run in it.
+func (a *app) read(ctx context.Context, ref string) (*orpine.Reader, durable.RunID, error) {
+	r, err := orpine.OpenReader(ctx, a.flags.Data)
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := r.Find(ctx, ref)
+	if err != nil {
+		return nil, "", closing(err, r)
+	}
+	return r, id, nil
+}
+
+// order is something done to a run, by whoever owns the data directory.
+type order func(ctx context.Context, h local.Hands, id durable.RunID) error
+
+// give carries out an order on a run: here, if nobody owns the data directory, else
+// through the owner's door. Then the run is waited for, unless it is to be left alone:
+// here by driving it, there by looking on.
+func (a *app) give(ctx context.Context, ref string, leave bool, do order) error {
+	r, id, err := a.read(ctx, ref)
+	if err != nil {
+		return err
+	}
+	o, err := a.open(ctx)
+	if errors.Is(err, durable.ErrConflict) {
+		return closing(a.giveOther(ctx, r, id, leave, do), r)
+	}
+	if err != nil {
+		return closing(err, r)
+	}
+	if err := do(ctx, o, id); err != nil || leave {
+		return errors.Join(err, o.Close(), r.Close())
+	}
+	return errors.Join(a.drive(ctx, o, id, ""), r.Close())
+}
+
+func (a *app) giveOther(ctx context.Context, r *orpine.Reader, id durable.RunID, leave bool, do order) error {
+	door, err := local.Dial(a.flags.Data)
+	if err != nil {
+		return err
+	}
+	err = do(ctx, door, id)
+	if err != nil || leave {
+		return closing(err, door)
+	}
+	fmt.Fprintf(a.stderr, "run %s is driven by another process\n", id)
+	run, err := watchOther(ctx, r, id)
+	if err == nil && run.Status.Final() {
+		err = a.afterwards(ctx, r, run)
+	}
+	return closing(a.finish(run, err), door)
+}

@@ -1,0 +1,110 @@
+package local_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/local"
+)
+
+// hands notes what it is told and answers with err.
+type hands struct {
+	told []string
+	err  error
+}
+
+func (h *hands) note(format string, args ...any) error {
+	h.told = append(h.told, fmt.Sprintf(format, args...))
+	return h.err
+}
+
+func (h *hands) Answer(_ context.Context, id durable.RunID, question string, answer []byte) error {
+	return h.note("answer %s %s %s", id, question, answer)
+}
+
+func (h *hands) Resolve(_ context.Context, id durable.RunID, command int, r orpine.Resolution) error {
+	return h.note("resolve %s %d %s %v %s", id, command, r.Done, r.Retry, r.Fail)
+}
+func (h *hands) Resume(_ context.Context, id durable.RunID) error { return h.note("resume %s", id) }
+func (h *hands) Cancel(_ context.Context, id durable.RunID, reason string) error {
+	return h.note("cancel %s %s", id, reason)
+}
+
+func (h *hands) Kill(_ context.Context, id durable.RunID, reason string) error {
+	return h.note("kill %s %s", id, reason)
+}
+
+func open(t *testing.T, dir string, h local.Hands) *local.Client {
+	t.Helper()
+	door, err := local.Open(t.Context(), dir, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := local.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(client.Close(), door.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+func TestOrdersArrive(t *testing.T) {
+	deep := filepath.Join(t.TempDir(), strings.Repeat("long-", 30), "dir") // longer than a socket path may be
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h := &hands{}
+	c := open(t, deep, h)
+	ctx := t.Context()
+	if err := errors.Join(
+		c.Answer(ctx, "r1", "q", []byte(`"yes"`)),
+		c.Resolve(ctx, "r1", 3, orpine.Resolution{Done: json.RawMessage(`{"a":1}`)}),
+		c.Resume(ctx, "r1"), c.Cancel(ctx, "r1", "enough"), c.Kill(ctx, "r1", "now"),
+	); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`answer r1 q "yes"`, `resolve r1 3 {"a":1} false `, "resume r1", "cancel r1 enough", "kill r1 now"}
+	if diff := cmp.Diff(want, h.told); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestErrorsKeepTheirCode(t *testing.T) {
+	c := open(t, t.TempDir(), &hands{err: durable.Errorf(durable.CodeNotFound, "no run r9")})
+	err := c.Kill(t.Context(), "r9", "")
+	if !errors.Is(err, durable.ErrNotFound) || !strings.Contains(err.Error(), "no run r9") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNobodyBehindTheDoor(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "door.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := local.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Cancel(t.Context(), "r1", ""); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("got %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	open(t, dir, &hands{}) // what was left behind is replaced
+}
