@@ -221,13 +221,13 @@ func (l *live) turn() error {
 			}
 			continue
 		}
-		switch cause, wait := l.halted(); {
+		switch busy, cause := l.halted(); {
 		case cause == nil:
 			l.issue()
 			if parked, err := l.rest(); parked || err != nil {
 				return err
 			}
-		case !wait:
+		case !busy:
 			return cause
 		}
 		select {

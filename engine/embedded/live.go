@@ -183,12 +183,12 @@ func (l *live) poke() {
 	}
 }
 
-// halted says why the run must be blocked, once all that was in flight is applied;
-// wait is true while something still is.
-func (l *live) halted() (cause error, wait bool) {
+// halted says why the run must be blocked, once all that is on its way is applied;
+// busy is true while something still is.
+func (l *live) halted() (busy bool, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.stuck, l.inflight > 0 || l.pending > 0 || len(l.mail) > 0
+	return l.inflight > 0 || l.pending > 0 || len(l.mail) > 0, l.stuck
 }
 
 // hold keeps the run in memory until release.

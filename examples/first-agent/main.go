@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 
 	"github.com/orpine-run/orpine"
@@ -38,7 +37,7 @@ func run(ctx context.Context) error {
 
 func main() {
 	if err := run(context.Background()); err != nil {
-		slog.Error("first-agent", "error", err)
+		fmt.Fprintln(os.Stderr, "first-agent:", err)
 		os.Exit(1)
 	}
 }
