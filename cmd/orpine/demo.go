@@ -189,9 +189,9 @@ func costText(output json.RawMessage) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "billed            %s %s\n", o.TotalBilled, o.Currency)
+	fmt.Fprintf(&b, "billed            %s %s\n", o.TotalBilled.Round(2), o.Currency)
 	fmt.Fprintf(&b, "proposals         %d\n", o.Recommendations)
-	fmt.Fprintf(&b, "projected saving  %s %s a month\n", o.ProjectedSaving, o.Currency)
+	fmt.Fprintf(&b, "projected saving  %s %s a month\n", o.ProjectedSaving.Round(2), o.Currency)
 	fmt.Fprintf(&b, "feedback          %s\n", o.Feedback)
 	fmt.Fprintf(&b, "report            %s", filepath.Join(o.Out, cost.ReportMarkdown))
 	return b.String(), nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -108,11 +109,11 @@ func eventText(e *durable.Entry) string {
 	if e.Reason != "" {
 		text += ": " + oneLine(e.Reason, 200)
 	}
-	if e.Error != nil {
-		text += ": " + string(e.Error.Code) + ": " + oneLine(e.Error.Message, 200)
+	if e.Error != nil && e.Error.Message != e.Reason {
+		text += ": " + oneLine(e.Error.Message, 200)
 	}
 	if v := oneLine(string(e.Output), 100); v != "" {
 		text += " -> " + v
 	}
-	return text
+	return strings.TrimPrefix(text, ": ")
 }

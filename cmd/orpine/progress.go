@@ -53,7 +53,7 @@ func (p *progress) stop() {
 	}
 	close(p.quit)
 	<-p.gone
-	p.quit = nil
+	p.quit, p.draws = nil, false
 }
 
 func (p *progress) spin() {
@@ -84,7 +84,7 @@ func (p *progress) clear() {
 }
 
 func (p *progress) draw() {
-	if !p.draws || len(p.order) == 0 {
+	if !p.draws {
 		return
 	}
 	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
@@ -93,6 +93,9 @@ func (p *progress) draw() {
 	for _, key := range p.order {
 		w := p.running[key]
 		names = append(names, w.name+" "+span(time.Since(w.since)))
+	}
+	if len(names) == 0 {
+		names = []string{"working"}
 	}
 	const width = 100
 	line := string(frames[p.frame]) + " " + strings.Join(names, ", ")
@@ -121,12 +124,13 @@ func (p *progress) show(item event.Item) {
 
 func (p *progress) delta(d *durable.Delta) {
 	key := fmt.Sprintf("%s/%d", d.Run, d.Command)
+	if p.running[key] == nil { // whoever joins late has missed its beginning
+		p.order = append(p.order, key)
+		p.running[key] = &underWay{name: d.Step, since: time.Now()}
+	}
 	switch d.Kind {
 	case durable.DeltaBegun:
-		if p.running[key] == nil {
-			p.order = append(p.order, key)
-		}
-		p.running[key] = &underWay{name: d.Step, since: time.Now()}
+		p.running[key].since = time.Now()
 	case durable.DeltaReset:
 		p.tail = ""
 	case string(model.DeltaText):

@@ -9,10 +9,9 @@ import (
 	"github.com/orpine-run/orpine/durable"
 )
 
-// prompt puts a question to the person at the terminal. An empty line means that
-// they do not want to answer now.
+// prompt waits for the answer of the person at the terminal, who has read the
+// question in the progress. An empty line means that they do not want to answer now.
 func (a *app) prompt(ctx context.Context, i durable.Interrupt) (string, error) {
-	fmt.Fprintf(a.stderr, "%s\n", i.Prompt)
 	if len(i.Options) > 0 {
 		fmt.Fprintf(a.stderr, "(%s, or your own words; an empty line leaves it open)\n", strings.Join(i.Options, ", "))
 	}

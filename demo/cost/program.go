@@ -148,7 +148,7 @@ func ask(ctx durable.Context, in Request, first Outcome) (string, error) {
 	err := ctx.Ask(durable.Interrupt{
 		ID: "feedback",
 		Prompt: fmt.Sprintf("The report with %d proposals (%s %s a month) is in %s. Accept it, or say what to change, such as \"drop R2\".",
-			first.Recommendations, first.ProjectedSaving, first.Currency, filepath.Join(in.Out, ReportMarkdown)),
+			first.Recommendations, first.ProjectedSaving.Round(2), first.Currency, filepath.Join(in.Out, ReportMarkdown)),
 		Options: []string{"accept"},
 	}).Get(ctx, &answer)
 	if err != nil {

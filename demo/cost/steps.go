@@ -149,6 +149,9 @@ func (s *steps) write(ctx context.Context, d Draft) (Outcome, error) {
 	if d.Feedback != "" {
 		in.Candidates, in.Changes = Revise(worded, d.Feedback)
 	}
+	if len(in.Candidates.Items) != len(worded.Items) {
+		in.Summary = "" // it speaks of proposals that are gone: the rules sum up what is left
+	}
 	report := BuildReport(in)
 	if err := save(report, d.Request.Out); err != nil {
 		return Outcome{}, err
