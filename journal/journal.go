@@ -53,7 +53,7 @@ func (j *Journal) Append(changes []*Change, done func(error)) {
 	for i, c := range changes {
 		s, err := j.prepare(c)
 		if err != nil {
-			done(err)
+			go done(err) // as a store does: never from within the caller
 			return
 		}
 		stored[i] = s

@@ -30,8 +30,8 @@ type Store interface {
 type Journal interface {
 	// Commit applies changes in one transaction, all or none, in the order in which
 	// Commit was called. It does not wait: done is called once, in that same order,
-	// when the transaction is durable or has failed, and must not block. Before
-	// done(nil) the Seq of every entry is set.
+	// when the transaction is durable or has failed, and must not block. It is never
+	// called from within Commit. Before done(nil) the Seq of every entry is set.
 	//
 	// Errors: conflict when a run to create exists, not_found when a run to change
 	// does not. Every other error is final: the store refuses all later changes with

@@ -25,12 +25,14 @@ type follower struct {
 	mu    sync.Mutex
 	known map[durable.RunID]bool
 	rests chan durable.Run // a run of the family came to rest
+	fails chan error       // the engine stopped
 	wg    sync.WaitGroup
 }
 
 func (a *app) newFollower(rt *orpine.Runtime, root durable.RunID) *follower {
 	return &follower{
 		app: a, runtime: rt, root: root, progress: newProgress(a), known: map[durable.RunID]bool{}, rests: make(chan durable.Run),
+		fails: make(chan error, 1),
 	}
 }
 
@@ -46,6 +48,8 @@ func (f *follower) follow(ctx context.Context) (durable.Run, error) {
 		select {
 		case r := <-f.rests:
 			state[r.ID] = r
+		case err := <-f.fails:
+			return durable.Run{}, err
 		case <-ctx.Done():
 			return durable.Run{}, ctx.Err()
 		}
@@ -76,6 +80,9 @@ func (f *follower) asking(state map[durable.RunID]durable.Run) *durable.Run {
 		return nil // some are still in motion
 	}
 	for _, r := range state {
+		if r.Status == durable.Blocked {
+			return &r
+		}
 		if r.Status != durable.Waiting {
 			continue
 		}
@@ -89,7 +96,8 @@ func (f *follower) asking(state map[durable.RunID]durable.Run) *durable.Run {
 }
 
 // reply answers a question with what was given beforehand, or asks the person in
-// front of the terminal. False means that nobody can answer here.
+// front of the terminal. False means that nobody can answer here, or that the run is
+// blocked.
 func (f *follower) reply(ctx context.Context, r durable.Run) (bool, error) {
 	for _, w := range r.Waits {
 		if w.Kind != durable.WaitAnswer {
@@ -174,7 +182,10 @@ func (f *follower) settle(ctx context.Context, id durable.RunID) {
 		r, err := f.runtime.Settle(ctx, id, since)
 		if err != nil {
 			if ctx.Err() == nil {
-				fmt.Fprintln(f.app.stderr, "orpine:", err)
+				select {
+				case f.fails <- err:
+				default: // one is enough
+				}
 			}
 			return
 		}

@@ -194,17 +194,19 @@ func fill(f *os.File, data []byte) error {
 	return f.Sync()
 }
 
+// writeError gives an error of the file system its advice. All of them can be mended
+// outside, so their code is unavailable.
 func writeError(path string, err error) error {
-	code, mend := durable.CodeUnavailable, ""
+	mend := ""
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		code, mend = durable.CodeDenied, ": choose a folder you may write to"
+		mend = ": choose a folder you may write to"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		code, mend = durable.CodeExhausted, ": free disk space"
+		mend = ": free disk space"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENAMETOOLONG):
-		code, mend = durable.CodeInvalid, ": choose a folder that is one"
+		mend = ": choose a folder that is one"
 	}
-	return durable.Errorf(code, "write %s: %w%s", path, err, mend)
+	return durable.Errorf(durable.CodeUnavailable, "write %s: %w%s", path, err, mend)
 }
 
 // describe says where a report comes from in one line.

@@ -168,8 +168,8 @@ func TestWriteRefuses(t *testing.T) {
 		name, path string
 		want       error
 	}{
-		{"below a file", filepath.Join(file, "report.json"), durable.ErrInvalid},
-		{"a folder", dir, durable.ErrInvalid},
+		{"below a file", filepath.Join(file, "report.json"), durable.ErrUnavailable},
+		{"a folder", dir, durable.ErrUnavailable},
 	}
 	if os.Geteuid() != 0 { // root may write everywhere
 		locked := filepath.Join(dir, "locked")
@@ -179,7 +179,7 @@ func TestWriteRefuses(t *testing.T) {
 		tests = append(tests, struct {
 			name, path string
 			want       error
-		}{"no permission", filepath.Join(locked, "report.json"), durable.ErrDenied})
+		}{"no permission", filepath.Join(locked, "report.json"), durable.ErrUnavailable})
 	}
 	for _, tt := range tests {
 		for _, write := range []func(string) error{r.WriteJSON, r.WriteMarkdown} {

@@ -61,11 +61,11 @@ func newSteps(b *bills) *steps {
 	write := durable.StepOptions{Effect: durable.Idempotent}
 	s.billing = durable.NewFunc("billing", read, func(ctx context.Context, in Request) (Info, error) {
 		if err := note(ctx, in.Out); err != nil {
-			return Info{}, err
+			return Info{}, durable.Block(err)
 		}
 		bill, err := s.bills.load(ctx, in.CSV, emitProgress(ctx))
 		if err != nil {
-			return Info{}, err
+			return Info{}, durable.Block(err)
 		}
 		return bill.Info(), nil
 	})
@@ -101,7 +101,7 @@ type hot struct {
 func measure(s *steps, ask func(context.Context, *Bill) (any, string, string, error)) func(context.Context, Source) (Measured, error) {
 	return func(ctx context.Context, in Source) (Measured, error) {
 		if err := note(ctx, in.Out); err != nil {
-			return Measured{}, err
+			return Measured{}, durable.Block(err)
 		}
 		bill, err := s.bills.same(ctx, in)
 		if err != nil {
@@ -124,7 +124,7 @@ func measure(s *steps, ask func(context.Context, *Bill) (any, string, string, er
 func (s *steps) write(ctx context.Context, d Draft) (Outcome, error) {
 	attempt := durable.AttemptOf(ctx)
 	if err := note(ctx, d.Request.Out); err != nil {
-		return Outcome{}, err
+		return Outcome{}, durable.Block(err)
 	}
 	in := Input{Info: d.Findings.Info, Iteration: d.Iteration, Feedback: d.Feedback, WordedBy: d.Request.Model, Run: Run{ID: string(attempt.Run), Status: string(durable.Running)}}
 	var h hot
@@ -154,7 +154,7 @@ func (s *steps) write(ctx context.Context, d Draft) (Outcome, error) {
 	}
 	report := BuildReport(in)
 	if err := save(report, d.Request.Out); err != nil {
-		return Outcome{}, err
+		return Outcome{}, durable.Block(err) // a full disk is mended, and then the run goes on
 	}
 	data, err := report.JSON()
 	if err != nil {
@@ -208,10 +208,10 @@ func emitProgress(ctx context.Context) func(Progress) {
 func (b *bills) same(ctx context.Context, s Source) (*Bill, error) {
 	bill, err := b.load(ctx, s.CSV, emitProgress(ctx))
 	if err != nil {
-		return nil, err
+		return nil, durable.Block(err)
 	}
 	if got := bill.Info().SHA256; got != s.SHA256 {
-		return nil, durable.Errorf(durable.CodeConflict, "%s has changed since step billing read it: put the old file back, or start a new run", s.CSV)
+		return nil, durable.Block(durable.Errorf(durable.CodeInvalid, "%s has changed since step billing read it: put the old file back, or start a new run", s.CSV))
 	}
 	return bill, nil
 }

@@ -351,21 +351,19 @@ func (l *live) end(entry *durable.Entry) error {
 	}
 }
 
-// block parks a run that cannot go on by itself.
+// block takes a run that cannot go on by itself out of memory.
 func (l *live) block(cause error) {
 	e := l.engine
 	e.log.WarnContext(e.ctx, "run blocked", slog.String("run", string(l.run.ID)), slog.Any("cause", cause))
-	entry := &durable.Entry{Kind: durable.EntryBlocked, Reason: cause.Error(), Error: durable.FailureOf(cause)}
-	l.mu.Lock()
-	state := l.run.State
-	l.mu.Unlock()
-	state.Status, state.Reason, state.Wake, state.Waits = durable.Blocked, cause.Error(), time.Time{}, nil
-	if err := l.engine.commit(e.ctx, l, &journal.Change{Run: l.run.ID, Entries: []*durable.Entry{entry}, State: &state}); err != nil {
-		return // it ended, or the engine has stopped: both are recorded elsewhere
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.leave(entry.Error)
+	if l.over() != nil {
+		return // somebody ended it meanwhile
+	}
+	entry := &durable.Entry{Kind: durable.EntryBlocked, Time: stamp(l.last), Reason: cause.Error(), Error: durable.FailureOf(cause)}
+	l.run.Status, l.run.Reason, l.run.Updated = durable.Blocked, cause.Error(), entry.Time
+	l.run.Wake, l.run.Waits = time.Time{}, nil
+	l.leave(entry)
 }

@@ -264,8 +264,13 @@ func (e *Engine) revive(ctx context.Context, id durable.RunID, blocked bool) (*l
 	if run.Status.Final() {
 		return nil, durable.Errorf(durable.CodeConflict, "run %s has ended: %s", id, run.Status)
 	}
-	if run.Status == durable.Blocked && !blocked {
-		return nil, durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", id, run.Reason)
+	if run.Status == durable.Blocked {
+		if !blocked {
+			return nil, durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", id, run.Reason)
+		}
+		l := e.newLive(run, false) // nobody drives it: it is only there to be ended
+		l.hold()
+		return l, nil
 	}
 	if run.Status == durable.Running {
 		run.Status = durable.Waiting // not in motion here means parked, whatever the row still says

@@ -245,25 +245,29 @@ func (l *live) park(waits []durable.Wait, wake time.Time) bool {
 		return false
 	}
 	l.run.Status, l.run.Waits, l.run.Wake, l.run.Updated = durable.Waiting, waits, wake, stamp(l.run.Updated)
-	l.leave(nil)
+	l.leave()
 	return true
 }
 
-// leave takes the run out of memory with the state it has, and the failure that
-// blocked it if one did; the caller holds e.mu and l.mu.
-func (l *live) leave(why *durable.Failure) {
+// leave takes the run out of memory with the state it has, and records why if there
+// is more to say; the caller holds e.mu and l.mu. Whoever comes next brings up
+// another live, whose changes commit after this one.
+func (l *live) leave(why ...*durable.Entry) {
 	e := l.engine
-	l.ended = true // for this live: whoever comes next brings up another
+	l.ended = true
 	delete(e.live, l.run.ID)
 	run := l.run
-	e.journal.Append([]*journal.Change{{Run: run.ID, State: &run.State}}, func(err error) {
+	e.journal.Append([]*journal.Change{{Run: run.ID, State: &run.State, Entries: why}}, func(err error) {
 		if err != nil {
 			e.fail(err)
 			return
 		}
-		e.clock.wakeAt(run.Wake)
 		view := journal.View(run)
-		view.Error = why
+		for _, entry := range why {
+			view.Error = entry.Error
+			e.feed.Committed(run.ID, entry.Seq)
+		}
+		e.clock.wakeAt(run.Wake)
 		e.settled(view)
 	})
 }

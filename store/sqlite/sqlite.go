@@ -176,7 +176,7 @@ func (s *Store) Epoch() int64 { return s.epoch }
 // Commit implements store.Journal.
 func (s *Store) Commit(changes []*store.Change, done func(error)) {
 	if s.w == nil {
-		done(durable.Errorf(durable.CodeConflict, "data directory %s is open for reading only", s.dir))
+		go done(durable.Errorf(durable.CodeConflict, "data directory %s is open for reading only", s.dir))
 		return
 	}
 	s.w.commit(changes, done)

@@ -50,7 +50,7 @@ func startWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 
 func (w *writer) commit(changes []*store.Change, done func(error)) {
 	if err := w.enqueue(&group{changes: changes, done: done}); err != nil {
-		done(err)
+		go done(err) // never from within the caller, who may hold a lock that done takes
 	}
 }
 

@@ -332,7 +332,16 @@ func closedRefuses(t *testing.T, open Open) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	is(t, commit(t, s, create("a")), durable.ErrUnavailable)
+	var mu sync.Mutex // held over Commit, as a caller may
+	refused := make(chan error, 1)
+	mu.Lock()
+	s.Commit([]*store.Change{create("a")}, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		refused <- err
+	})
+	mu.Unlock()
+	is(t, <-refused, durable.ErrUnavailable)
 	if err := s.Close(); err != nil {
 		t.Errorf("second close: %v", err)
 	}
