@@ -15,9 +15,10 @@ help: ## list the targets
 build: ## build bin/orpine
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/orpine ./cmd/orpine
 
-test: ## run all tests
+test: ## run all tests, and say how many crash points they went through
 	go vet ./...
 	go test -timeout 15m ./...
+	@go test -v -run 'CrashEverywhere$$' ./engine/embedded ./agent | grep 'crash points:\|crash points$$'
 
 check: lint ## what every commit passes: format, lint, short tests
 	go vet ./...

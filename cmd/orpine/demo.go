@@ -25,7 +25,7 @@ type demoCostCmd struct {
 	Out    string `help:"Folder for the report." default:"./cost-report" placeholder:"DIR"`
 	Model  string `help:"Model that words the proposals; the figures never come from it." default:"builtin/outline" placeholder:"PROVIDER/NAME"`
 	Crash  bool   `help:"Kill the process with SIGKILL after step logs and let a second one finish."`
-	Answer string `help:"Answer to the question whether the report is good: accept, or what to change." placeholder:"TEXT"`
+	Answer string `help:"What a person says to the report, given beforehand: accept, or what to change." placeholder:"TEXT"`
 
 	DieAfter string `hidden:"" help:"Kill this process with SIGKILL once this step is recorded."`
 }
@@ -74,7 +74,7 @@ func (c *demoCostCmd) Run(ctx context.Context, a *app) error {
 	if c.DieAfter != "" {
 		go dieAfter(ctx, rt.Runtime, id, c.DieAfter)
 	}
-	return a.drive(ctx, rt, id, c.Answer)
+	return a.drive(ctx, rt, id, "")
 }
 
 // request makes the paths absolute, so that the run can be finished from anywhere,
@@ -84,7 +84,7 @@ func (c *demoCostCmd) request() (cost.Request, error) {
 	if err != nil {
 		return cost.Request{}, err
 	}
-	r := cost.Request{Out: out, Model: c.Model}
+	r := cost.Request{Out: out, Model: c.Model, Answer: c.Answer}
 	if c.CSV != "" {
 		r.CSV, err = filepath.Abs(c.CSV)
 		return r, err
@@ -116,6 +116,9 @@ func (c *demoCostCmd) crash(ctx context.Context, a *app) error {
 	if c.CSV != "" {
 		first = append(first, "--csv", c.CSV)
 	}
+	if c.Answer != "" {
+		first = append(first, "--answer", c.Answer)
+	}
 	fmt.Fprintln(a.stderr, "first process:")
 	died := a.spawn(ctx, self, first)
 	var exit *exec.ExitError
@@ -128,9 +131,6 @@ func (c *demoCostCmd) crash(ctx context.Context, a *app) error {
 	}
 	fmt.Fprintf(a.stderr, "process %d was killed with SIGKILL after step logs\n\nsecond process:\n", exit.Pid())
 	second := []string{"--data", a.flags.Data, "-o", a.flags.Output, "wait", "@last"}
-	if c.Answer != "" {
-		second = append(second, "--answer", c.Answer)
-	}
 	if err := a.spawn(ctx, self, second); err != nil {
 		if errors.As(err, &exit) {
 			return &childError{exit.ExitCode()}

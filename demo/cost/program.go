@@ -27,6 +27,10 @@ type Request struct {
 	CSV   string `json:"csv"`   // absolute path of the bill
 	Out   string `json:"out"`   // absolute path of the folder for the report
 	Model string `json:"model"` // provider/name of the model that words the proposals
+
+	// Answer is what a person has said to the report beforehand; empty = they are
+	// asked. It is part of the run, so it is not lost with the process that was told.
+	Answer string `json:"answer,omitempty"`
 }
 
 // Outcome is the output of a run.
@@ -55,7 +59,7 @@ func (d *Demo) Program() durable.Program {
 	s := newSteps(d.bills)
 	p := &program{steps: s}
 	return durable.NewProgram(Name, p.run,
-		s.billing.StepFunc, s.metrics.StepFunc, s.logs.StepFunc, s.hotspots.StepFunc, s.report.StepFunc, s.revise.StepFunc)
+		s.billing.StepFunc, s.metrics.StepFunc, s.logs.StepFunc, s.hotspots.StepFunc, s.report.StepFunc, s.feedback.StepFunc, s.revise.StepFunc)
 }
 
 // Check loads the bill before a run is started, and makes sure that the folder for
@@ -105,7 +109,7 @@ func (p *program) run(ctx durable.Context, in Request) (Outcome, error) {
 	if err != nil {
 		return none, err
 	}
-	feedback, err := ask(ctx, in, first)
+	feedback, err := p.ask(ctx, in, first)
 	if err != nil {
 		return none, err
 	}
@@ -142,8 +146,11 @@ func advise(ctx durable.Context, in Request, source Source, prompt string) (json
 	return answer.Value, nil
 }
 
-// ask waits for a person to read the report.
-func ask(ctx durable.Context, in Request, first Outcome) (string, error) {
+// ask waits for a person to read the report, unless they have spoken beforehand.
+func (p *program) ask(ctx durable.Context, in Request, first Outcome) (string, error) {
+	if in.Answer != "" {
+		return durable.Do(ctx, p.steps.feedback, in)
+	}
 	var answer any
 	err := ctx.Ask(durable.Interrupt{
 		ID: "feedback",

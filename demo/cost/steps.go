@@ -52,6 +52,7 @@ type steps struct {
 	logs     durable.Func[Source, Measured]
 	hotspots durable.Func[Source, Measured]
 	report   durable.Func[Draft, Outcome]
+	feedback durable.Func[Request, string]
 	revise   durable.Func[Draft, Outcome]
 }
 
@@ -87,6 +88,7 @@ func newSteps(b *bills) *steps {
 		return hot{h, c}, says, Prompt(c), err
 	}))
 	s.report = durable.NewFunc("report", write, s.write)
+	s.feedback = durable.NewFunc("feedback", read, func(_ context.Context, in Request) (string, error) { return in.Answer, nil })
 	s.revise = durable.NewFunc("revise", write, s.write)
 	return s
 }
