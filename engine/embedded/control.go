@@ -127,12 +127,7 @@ func (e *Engine) decide(ctx context.Context, id durable.RunID, choose func(*live
 	if err := l.choose(choose, func(err error) { done <- err }); err != nil {
 		return err
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return await(ctx, done)
 }
 
 func (l *live) choose(choose func(*live) (*durable.Entry, error), done func(error)) error {
@@ -163,12 +158,7 @@ func (e *Engine) Resume(ctx context.Context, id durable.RunID) error {
 	entry := &durable.Entry{Kind: durable.EntryUnblocked, Time: stamp(run.Updated), Epoch: e.store.Epoch()}
 	done := make(chan error, 1)
 	e.journal.Append([]*journal.Change{{Run: id, Entries: []*durable.Entry{entry}, State: &state}}, func(err error) { done <- err })
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err != nil {
+	if err := await(ctx, done); err != nil {
 		return err
 	}
 	l, err := e.acquire(ctx, id)
@@ -194,12 +184,7 @@ func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) erro
 	if err := e.killAll(lives, reason, func(err error) { done <- err }); err != nil {
 		return err
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return await(ctx, done)
 }
 
 // family brings a run and its living descendants to life, parents first.

@@ -343,12 +343,7 @@ func (l *live) end(entry *durable.Entry) error {
 	if err := l.engine.endWithParent(l, here, func(err error) { done <- err }); err != nil {
 		return err
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-l.engine.ctx.Done():
-		return context.Cause(l.engine.ctx)
-	}
+	return await(l.engine.ctx, done)
 }
 
 // block takes a run that cannot go on by itself out of memory.

@@ -287,11 +287,16 @@ func (e *Engine) commit(ctx context.Context, l *live, change *journal.Change) er
 	if err := l.append(change, func(err error) { done <- err }); err != nil {
 		return err
 	}
+	return await(ctx, done)
+}
+
+// await waits for the outcome of a commit as long as ctx lives.
+func await(ctx context.Context, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 
