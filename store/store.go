@@ -80,7 +80,7 @@ type State struct {
 	Wake    time.Time      // when a timer wakes it; zero = no timer
 	Waits   []durable.Wait // what it waits for while parked
 	Segment int            // which segment it is in
-	Start   int64          // seq of the entry its segment starts with; ThisChange in a commit
+	Start   int64          // seq of the entry its segment starts with; a commit changes it by ThisChange only
 }
 
 // ThisChange as State.Start stands for the seq of the first entry of its change.

@@ -139,7 +139,9 @@ func (l *live) prepare(change *journal.Change) error {
 	switch {
 	case change.State != nil:
 		change.State.Updated = stamp(l.run.Updated)
+		start := l.run.Start // known once the change is committed
 		l.run.State = *change.State
+		l.run.Start = start
 	case change.Create == nil && l.run.Status != durable.Running && l.engine.ctx.Err() == nil:
 		// It was parked: from here on a crash must not leave it asleep.
 		l.run.Status, l.run.Reason, l.run.Updated, l.run.Wake, l.run.Waits = durable.Running, "", stamp(l.run.Updated), time.Time{}, nil

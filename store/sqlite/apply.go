@@ -47,7 +47,7 @@ func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
 		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&t.insertEntry, `INSERT INTO ev (run, seq, body) VALUES (?, ?, ?)`},
 		{&t.insertBlob, `INSERT INTO blob (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING`},
-		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = ? WHERE n = ?`},
+		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = coalesce(?, start) WHERE n = ?`},
 		{&t.findHead, `SELECT n, (SELECT max(seq) FROM ev WHERE ev.run = run.n) FROM run WHERE id = ?`},
 	} {
 		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // closed with the connection
@@ -173,8 +173,8 @@ func (t *transaction) change(c *store.Change) error {
 		return err
 	}
 	s := c.State
-	start := s.Start
-	if start == store.ThisChange {
+	var start any // stays as it is
+	if s.Start == store.ThisChange {
 		start = first
 	}
 	_, err = t.setRun.ExecContext(t.ctx, string(s.Status), s.Reason, micros(s.Updated), micros(s.Wake), waits, s.Segment, start, h.row)
