@@ -26,6 +26,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/option"
 
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/model/wire"
 )
 
 // DefaultBaseURL is the hosted API.
@@ -170,7 +171,7 @@ func bound(req *http.Request, next option.MiddlewareNext) (*http.Response, error
 		if err := res.Body.Close(); err != nil {
 			return nil, fmt.Errorf("close the answer: %w", err)
 		}
-		return nil, &model.Error{Code: "invalid", Status: status, Message: fmt.Sprintf("the server redirects to %q; use that as the base URL", short(to))}
+		return nil, &model.Error{Code: "invalid", Status: status, Message: fmt.Sprintf("the server redirects to %q; use that as the base URL", wire.Short(to))}
 	default:
 		res.Body = shortened{&limited{res.Body, maxBody}, res.Body}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/model/wire"
 )
 
 // answer gathers the chunks of one reply and emits them as deltas.
@@ -105,7 +106,7 @@ func (a *answer) chunk(data []byte) error {
 }
 
 func (a *answer) garbage(data []byte) error {
-	return &model.Error{Code: "unavailable", Message: fmt.Sprintf("the server sent what is not JSON: %q", short(a.redact(string(data))))}
+	return &model.Error{Code: "unavailable", Message: fmt.Sprintf("the server sent what is not JSON: %q", wire.Short(a.redact(string(data))))}
 }
 
 func (a *answer) delta(d *wireDelta) {

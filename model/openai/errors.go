@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/model/wire"
 )
 
 // statusError maps an answer that is not 200.
 func (c *Client) statusError(res *http.Response) error {
-	e := &model.Error{Code: codeOf(res.StatusCode), Status: res.StatusCode, RetryAfter: retryAfter(res.Header, time.Now())}
+	e := &model.Error{Code: wire.CodeOf(res.StatusCode), Status: res.StatusCode, RetryAfter: wire.RetryAfter(res.Header, time.Now())}
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxError))
 	e.Message = said([]byte(c.redact(string(data)))) // before it is shortened
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && e.Message == "" {
@@ -26,30 +26,13 @@ func (c *Client) statusError(res *http.Response) error {
 	}
 	switch {
 	case res.StatusCode < 400:
-		e.Message = fmt.Sprintf("the server redirects to %q; use that as the base URL", short(res.Header.Get("Location")))
+		e.Message = fmt.Sprintf("the server redirects to %q; use that as the base URL", wire.Short(res.Header.Get("Location")))
 	case e.Code == "denied":
 		e.Message += "; check the key"
 	case e.Code == "not_found":
 		e.Message += "; check the model's name and the base URL"
 	}
 	return e
-}
-
-func codeOf(status int) string {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return "denied"
-	case http.StatusNotFound:
-		return "not_found"
-	case http.StatusPaymentRequired, http.StatusTooManyRequests:
-		return "exhausted"
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly:
-		return "unavailable"
-	}
-	if status >= http.StatusInternalServerError {
-		return "unavailable"
-	}
-	return "invalid"
 }
 
 // streamError maps an error that came inside a stream, where the status is 200.
@@ -65,7 +48,7 @@ func streamError(data []byte) error {
 		return e
 	}
 	if status, ok := body.Error.Code.(float64); ok && status >= 400 && status < 600 {
-		e.Status, e.Code = int(status), codeOf(int(status))
+		e.Status, e.Code = int(status), wire.CodeOf(int(status))
 		return e
 	}
 	word := fmt.Sprint(body.Error.Type, " ", body.Error.Code)
@@ -95,56 +78,18 @@ func said(data []byte) string {
 		Detail  json.RawMessage `json:"detail"`
 	}
 	if json.Unmarshal(data, &body) != nil {
-		return short(string(data))
+		return wire.Short(string(data))
 	}
 	var inner struct {
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(body.Error, &inner) == nil && inner.Message != "" {
-		return short(inner.Message)
+		return wire.Short(inner.Message)
 	}
 	for _, s := range []string{text(body.Error), body.Message, text(body.Detail)} {
 		if s != "" {
-			return short(s)
+			return wire.Short(s)
 		}
 	}
-	return short(string(data))
-}
-
-// retryAfter reads how long to wait: retry-after-ms, or Retry-After as seconds or
-// as a date. Nonsense counts as absent; nobody waits longer than a day.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	const longest = 24 * time.Hour
-	var wait time.Duration
-	value := strings.TrimSpace(h.Get("Retry-After"))
-	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
-		wait = scale(ms, time.Millisecond)
-	} else if s, err := strconv.ParseFloat(value, 64); err == nil {
-		wait = scale(s, time.Second)
-	} else if at, err := http.ParseTime(value); err == nil {
-		wait = at.Sub(now)
-	}
-	return min(max(wait, 0), longest)
-}
-
-// scale multiplies without overflow; NaN is 0.
-func scale(n float64, unit time.Duration) time.Duration {
-	most := float64(48 * time.Hour / unit)
-	switch {
-	case n > most:
-		n = most
-	case !(n > 0):
-		n = 0
-	}
-	return time.Duration(n * float64(unit))
-}
-
-// short makes one line of at most 300 characters.
-func short(s string) string {
-	const longest = 300
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
-	if r := []rune(s); len(r) > longest {
-		return string(r[:longest]) + "…"
-	}
-	return s
+	return wire.Short(string(data))
 }

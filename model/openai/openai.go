@@ -26,6 +26,7 @@ import (
 	"strings"
 
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/model/wire"
 )
 
 // DefaultBaseURL is the hosted API.
@@ -170,15 +171,9 @@ func (c *Client) post(ctx context.Context, body []byte) (*http.Response, error) 
 
 // redact removes what was configured as a secret from a text for people.
 func (c *Client) redact(text string) string {
-	const shortest = 4 // a shorter one would tear ordinary words apart
-	secrets := []string{c.key}
+	text = wire.Redact(text, c.key)
 	for _, v := range c.headers {
-		secrets = append(secrets, v, strings.TrimPrefix(v, "Bearer "))
-	}
-	for _, s := range secrets {
-		if len(s) >= shortest {
-			text = strings.ReplaceAll(text, s, "[redacted]")
-		}
+		text = wire.Redact(wire.Redact(text, v), strings.TrimPrefix(v, "Bearer "))
 	}
 	return text
 }
@@ -261,7 +256,7 @@ func (a *answer) whole(data []byte) error {
 		return err
 	}
 	if a.finish == "" && !a.seen {
-		return &model.Error{Code: "unavailable", Message: "the answer has no choices: " + short(a.redact(string(data)))}
+		return &model.Error{Code: "unavailable", Message: "the answer has no choices: " + wire.Short(a.redact(string(data)))}
 	}
 	return nil
 }

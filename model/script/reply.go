@@ -1,11 +1,10 @@
 package script
 
 import (
-	"net/http"
-
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/model/wire"
 )
 
 // defaultChunk is the characters of a streamed piece when the script gives none.
@@ -32,27 +31,9 @@ func (r *reader) failure(n ast.Node) (*failure, error) {
 	case f.status == 0 && f.code == "":
 		return nil, r.errorf(n, "an error needs status: such as 429, or code:")
 	case f.code == "":
-		f.code = codeOf(f.status)
+		f.code = wire.CodeOf(f.status)
 	}
 	return f, nil
-}
-
-// codeOf sorts an HTTP status as the adapters do.
-func codeOf(status int) string {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return "denied"
-	case http.StatusNotFound:
-		return "not_found"
-	case http.StatusPaymentRequired, http.StatusTooManyRequests:
-		return "exhausted"
-	case http.StatusRequestTimeout, http.StatusConflict:
-		return "unavailable"
-	}
-	if status >= http.StatusInternalServerError {
-		return "unavailable"
-	}
-	return "invalid"
 }
 
 func (r *reader) reply(n ast.Node, sc scope) (*reply, error) {
