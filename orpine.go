@@ -107,6 +107,9 @@ func (r *Runtime) RunAgent(ctx context.Context, d agent.Definition, text string)
 	return agent.AnswerOf(run)
 }
 
+// NewRunID makes an ID for a run that is to be watched before it starts.
+func NewRunID() durable.RunID { return embedded.NewRunID(time.Now()) }
+
 // Wait returns a run once it is final or blocked.
 func (r *Runtime) Wait(ctx context.Context, id durable.RunID) (durable.Run, error) {
 	return r.engine.Wait(ctx, id)

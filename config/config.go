@@ -28,8 +28,7 @@ type File struct {
 	agentNames []string
 }
 
-// AgentNames returns the names of the agents in the order of the file; the first
-// is the one to run where none is named.
+// AgentNames returns the names of the agents in the order of the file.
 func (f *File) AgentNames() []string { return slices.Clone(f.agentNames) }
 
 // Model is an entry of the models section. It is already applied to the agents

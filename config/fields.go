@@ -34,7 +34,7 @@ func fileFields() []field {
 	return []field{
 		{name: "name", is: text, doc: "Name of the file in lists; default: the file's name without extension"},
 		{name: "models", is: table, short: "use", fields: modelFields(), doc: "Models by a name of your own; plain provider/name is short for use"},
-		{name: "agents", is: table, required: true, fields: agentFields(), doc: "Agents by name; the first runs where none is named"},
+		{name: "agents", is: table, required: true, fields: agentFields(), doc: "Agents by name; FILE#NAME runs one of several"},
 		{name: "tools", is: table, fields: toolFields(), doc: "Tools the agents may name"},
 		{name: "workflows", notYet: "remove the section and run its agents one by one"},
 		{name: "schedules", notYet: "remove the section and start the run from cron"},

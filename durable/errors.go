@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -96,7 +97,7 @@ func FailureOf(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	f := &Failure{Code: CodeOf(err), Message: err.Error()}
+	f := &Failure{Code: CodeOf(err), Message: strings.ToValidUTF8(err.Error(), "\ufffd")} // as JSON carries it
 	if e, ok := errors.AsType[*Error](err); ok {
 		f.Reason = e.Reason
 	} else if inner, ok := errors.AsType[*Failure](err); ok {

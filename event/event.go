@@ -102,27 +102,22 @@ func (f *Feed) each(run durable.RunID, do func(*watcher)) {
 }
 
 // Watch yields the events of run with seq > after, and live deltas between them,
-// until the run's last event, an error, or the end of ctx. The sequence may be
-// ranged over once.
+// until the run's last event, an error, or the end of ctx. It listens from the moment
+// of the call, so that nothing is missed of a run that is started right after. The
+// sequence may be ranged over once.
 func (f *Feed) Watch(ctx context.Context, run durable.RunID, after int64) iter.Seq2[Item, error] {
+	w := &watcher{wake: make(chan struct{}, 1), queue: []mark{{seq: math.MaxInt64}}}
+	f.add(run, w)
+	leave := context.AfterFunc(ctx, func() { f.remove(run, w) }) // if it is never ranged over
 	return func(yield func(Item, error) bool) {
-		w := &watcher{wake: make(chan struct{}, 1), queue: []mark{{seq: math.MaxInt64}}}
-		f.add(run, w)
+		defer leave()
 		defer f.remove(run, w)
 		for {
-			for _, m := range f.take(w) {
-				if m.delta != nil {
-					if !yield(Item{Delta: m.delta}, nil) {
-						return
-					}
-					continue
-				}
-				next, more := f.drain(ctx, run, after, m.seq, yield)
-				if !more {
-					return
-				}
-				after = next
+			next, more := f.deliver(ctx, run, after, f.take(w), yield)
+			if !more {
+				return
 			}
+			after = next
 			select {
 			case <-w.wake:
 			case <-ctx.Done():
@@ -131,6 +126,33 @@ func (f *Feed) Watch(ctx context.Context, run durable.RunID, after int64) iter.S
 			}
 		}
 	}
+}
+
+// deliver yields what a queue holds; more is false when the watch is over.
+func (f *Feed) deliver(ctx context.Context, run durable.RunID, after int64, queue []mark, yield func(Item, error) bool) (next int64, more bool) {
+	for i, m := range queue {
+		switch {
+		case m.delta == nil:
+			if after, more = f.drain(ctx, run, after, m.seq, yield); !more {
+				return after, false
+			}
+		case stale(queue[i:], after):
+		case !yield(Item{Delta: m.delta}, nil):
+			return after, false
+		}
+	}
+	return after, true
+}
+
+// stale reports whether entries committed after the first delta of queue were read
+// before it, as happens to who has just joined: its step may have ended already.
+func stale(queue []mark, after int64) bool {
+	for _, m := range queue {
+		if m.delta == nil {
+			return m.seq <= after
+		}
+	}
+	return false
 }
 
 // drain yields the entries after a cursor up to seq to; more is false when the

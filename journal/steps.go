@@ -1,13 +1,15 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 
 	"github.com/orpine-run/orpine/durable"
 )
 
-// Steps folds the entries of a run into its steps, in the order in which they
-// first appear. It is a pure function: any process that can read a journal gets
+// Steps folds the entries of a run into its steps, in the order in which the program
+// issued them. It is a pure function: any process that can read a journal gets
 // the same answer. A step that is running, but has written nothing yet, is not in
 // it. Waits are those of the run: they tell which open intent is in doubt.
 func Steps(entries []durable.Entry, waits []durable.Wait) []durable.Step {
@@ -20,6 +22,9 @@ func Steps(entries []durable.Entry, waits []durable.Wait) []durable.Step {
 			f.steps[i].Status = durable.StepInDoubt
 		}
 	}
+	slices.SortStableFunc(f.steps, func(a, b durable.Step) int {
+		return cmp.Or(cmp.Compare(a.Segment, b.Segment), cmp.Compare(a.Command, b.Command))
+	})
 	return f.steps
 }
 
@@ -58,7 +63,7 @@ func (f *fold) add(e *durable.Entry) {
 	case durable.EntryAnswered:
 		end(f.step(e, durable.CommandAsk), e)
 	case durable.EntryChildDone:
-		end(f.step(e, durable.CommandChild), e)
+		end(f.child(e), e)
 	case durable.EntryContinued:
 		f.segment, f.index = e.Segment, nil
 	case durable.EntryStarted, durable.EntryClaimed, durable.EntrySignal, durable.EntryCancel,
@@ -77,6 +82,17 @@ func (f *fold) step(e *durable.Entry, kind durable.CommandKind) *durable.Step {
 	f.index[e.Command] = len(f.steps)
 	f.steps = append(f.steps, durable.Step{Command: e.Command, Segment: f.segment, Name: e.Name, Kind: kind})
 	return &f.steps[len(f.steps)-1]
+}
+
+// child finds the step that started the child an entry speaks of: it may be one of
+// an earlier segment.
+func (f *fold) child(e *durable.Entry) *durable.Step {
+	for i := range f.steps {
+		if e.Child != "" && f.steps[i].Child == e.Child {
+			return &f.steps[i]
+		}
+	}
+	return f.step(e, durable.CommandChild)
 }
 
 func (f *fold) input(s *durable.Step, e *durable.Entry) {

@@ -34,8 +34,8 @@ type wire struct {
 	Interrupt  *durable.Interrupt `json:"q,omitempty"`
 	Error      *durable.Failure   `json:"x,omitempty"`
 	InputRef   *durable.Ref       `json:"ir,omitempty"`
-	OutputRef  *durable.Ref       `json:"or,omitempty"`
 	Input      json.RawMessage    `json:"i,omitempty"`
+	OutputRef  *durable.Ref       `json:"or,omitempty"`
 	Output     json.RawMessage    `json:"o,omitempty"`
 }
 

@@ -77,7 +77,7 @@ func (a *app) checkModel(name string) error {
 			"model %q: no provider %q; there are openai/NAME, anthropic/NAME, script/FILE and builtin/outline", name, prefix)
 	}
 	if _, err := provider(rest); err != nil {
-		return environmentError{durable.Errorf(durable.CodeUnavailable, "model %s: %w", name, err)}
+		return environmentError{durable.Errorf(durable.CodeUnavailable, "%w", err)}
 	}
 	return nil
 }

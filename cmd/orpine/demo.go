@@ -46,39 +46,49 @@ Examples:
 
 // Run runs the cost demonstration.
 func (c *demoCostCmd) Run(ctx context.Context, a *app) error {
-	request, err := c.request()
-	if err != nil {
-		return err
-	}
-	if err := a.checkModel(request.Model); err != nil {
-		return err
+	if err := a.checkModel(c.Model); err != nil {
+		return err // before anything is written
 	}
 	if c.Crash {
 		return c.crash(ctx, a)
 	}
-	if err := a.cost.Check(ctx, request, a.loading()); err != nil {
+	request, err := c.request()
+	if err != nil {
 		return err
+	}
+	// What cannot work is told before anything is written.
+	if c.CSV != "" {
+		if err := a.cost.Load(ctx, request.CSV, a.loading()); err != nil {
+			return err
+		}
+	}
+	if f := writable(request.Out); f.Status == broken {
+		return environmentError{fmt.Errorf("the folder of the report: %s; choose another with --out", f.Detail)}
 	}
 	rt, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
+	if c.CSV == "" {
+		if err := cost.WriteSample(request.CSV); err != nil {
+			return closing(err, rt)
+		}
+	}
 	input, err := json.Marshal(request)
 	if err != nil {
 		return closing(err, rt)
 	}
-	id, err := rt.Start(ctx, durable.StartRequest{Program: cost.Name, Name: "cost", Input: input})
-	if err != nil {
-		return closing(err, rt)
-	}
+	id := orpine.NewRunID()
 	if c.DieAfter != "" {
 		go dieAfter(ctx, rt.Runtime, id, c.DieAfter)
 	}
-	return a.drive(ctx, rt, id, "")
+	return a.drive(ctx, rt, id, "", func() error {
+		return a.start(ctx, rt, durable.StartRequest{ID: id, Program: cost.Name, Name: "cost", Input: input})
+	})
 }
 
-// request makes the paths absolute, so that the run can be finished from anywhere,
-// and writes out the built-in bill where no other is given.
+// request makes the paths absolute, so that the run can be finished from anywhere.
+// Where no bill is given, the built-in one will be in the folder of the report.
 func (c *demoCostCmd) request() (cost.Request, error) {
 	out, err := filepath.Abs(c.Out)
 	if err != nil {
@@ -90,7 +100,7 @@ func (c *demoCostCmd) request() (cost.Request, error) {
 		return r, err
 	}
 	r.CSV = filepath.Join(out, "bill.csv")
-	return r, cost.WriteSample(r.CSV)
+	return r, nil
 }
 
 // dieAfter kills this process, really and at once, when a step is recorded.

@@ -30,9 +30,16 @@ Examples:
 // finding is the outcome of one check.
 type finding struct {
 	Check  string `json:"check"`
-	Status string `json:"status"` // ok, note or broken
+	Status string `json:"status"`
 	Detail string `json:"detail"`
 }
+
+// The statuses of a finding.
+const (
+	sound  = "ok"
+	note   = "note"
+	broken = "broken"
+)
 
 // lowSpace is the free space in bytes under which doctor warns.
 const lowSpace = 256 << 20
@@ -41,20 +48,20 @@ const lowSpace = 256 << 20
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	findings := append(c.directory(ctx, a), c.models(a)...)
 	l := listing{head: []string{"CHECK", "STATUS", "DETAIL"}}
-	broken := 0
+	count := 0
 	for _, f := range findings {
 		l.rows = append(l.rows, []string{f.Check, f.Status, f.Detail})
 		l.names = append(l.names, f.Check)
 		l.values = append(l.values, f)
-		if f.Status == "broken" {
-			broken++
+		if f.Status == broken {
+			count++
 		}
 	}
 	if err := a.print(l); err != nil {
 		return err
 	}
-	if broken > 0 {
-		return environmentError{fmt.Errorf("%d of %d checks found something broken", broken, len(findings))}
+	if count > 0 {
+		return environmentError{fmt.Errorf("%d of %d checks found something broken", count, len(findings))}
 	}
 	return nil
 }
@@ -64,23 +71,22 @@ func (c *doctorCmd) directory(ctx context.Context, a *app) []finding {
 	findings := []finding{writable(dir), space(dir)}
 	r, err := orpine.OpenReader(ctx, dir)
 	if errors.Is(err, durable.ErrNotFound) {
-		return append(findings, finding{"runs", "ok", "none yet"})
+		return append(findings, finding{"runs", sound, "none yet"})
 	}
 	if err != nil {
-		return append(findings, finding{"database", "broken", err.Error()})
+		return append(findings, finding{"database", broken, err.Error()})
 	}
 	report := orpine.Health{}
 	if err := r.Verify(ctx, !c.Quick, &report); err != nil {
-		findings = append(findings, finding{"database", "broken", err.Error()})
-	} else {
-		findings = append(findings, finding{"database", "ok", fmt.Sprintf("%d runs, %d entries read", report.Runs, report.Entries)})
+		return append(findings, finding{"database", broken, closing(err, r).Error()})
 	}
+	findings = append(findings, finding{"database", sound, fmt.Sprintf("%d runs, %d entries read", report.Runs, report.Entries)})
 	for _, problem := range report.Problems {
-		findings = append(findings, finding{"integrity", "broken", problem})
+		findings = append(findings, finding{"integrity", broken, problem})
 	}
-	findings = append(findings, finding{"runs", "ok", fmt.Sprintf("%d unfinished, %d wait, %d blocked", report.Unfinished, report.Waiting, report.Blocked)})
+	findings = append(findings, finding{"runs", sound, fmt.Sprintf("%d unfinished, %d wait, %d blocked", report.Unfinished, report.Waiting, report.Blocked)})
 	if err := r.Close(); err != nil {
-		findings = append(findings, finding{"database", "broken", err.Error()})
+		findings = append(findings, finding{"database", broken, err.Error()})
 	}
 	return findings
 }
@@ -96,20 +102,20 @@ func writable(dir string) finding {
 		}
 		switch {
 		case err != nil:
-			return finding{"data directory", "broken", err.Error()}
+			return finding{"data directory", broken, err.Error()}
 		case !info.IsDir():
-			return finding{"data directory", "broken", at + " is not a directory"}
+			return finding{"data directory", broken, at + " is not a directory"}
 		}
 		break
 	}
 	const write = 2 // W_OK of access(2)
 	if err := syscall.Access(at, write); err != nil {
-		return finding{"data directory", "broken", fmt.Sprintf("%s cannot be written: %v; choose another with --data", at, err)}
+		return finding{"data directory", broken, fmt.Sprintf("%s cannot be written: %v; choose another with --data", at, err)}
 	}
 	if at != dir {
-		return finding{"data directory", "ok", dir + " will be created"}
+		return finding{"data directory", sound, dir + " will be created"}
 	}
-	return finding{"data directory", "ok", dir}
+	return finding{"data directory", sound, dir}
 }
 
 func space(dir string) finding {
@@ -117,24 +123,24 @@ func space(dir string) finding {
 	for syscall.Statfs(dir, &s) != nil {
 		up := filepath.Dir(dir)
 		if up == dir {
-			return finding{"free space", "note", "cannot be read"}
+			return finding{"free space", note, "cannot be read"}
 		}
 		dir = up
 	}
 	free := int64(s.Bavail) * s.Bsize //nolint:gosec // a file system of 8 EiB is not ours to worry about
 	detail := fmt.Sprintf("%d MB", free>>20)
 	if free < lowSpace {
-		return finding{"free space", "broken", detail + ": too little to work with"}
+		return finding{"free space", broken, detail + ": too little to work with"}
 	}
-	return finding{"free space", "ok", detail}
+	return finding{"free space", sound, detail}
 }
 
 func (c *doctorCmd) models(a *app) []finding {
 	var findings []finding
 	for _, name := range []string{"openai/any", "anthropic/any", "builtin/outline"} {
-		f := finding{"model " + name, "ok", "can be used"}
+		f := finding{"model " + name, sound, "can be used"}
 		if err := a.checkModel(name); err != nil {
-			f.Status, f.Detail = "note", oneLine(err.Error(), 160)
+			f.Status, f.Detail = note, oneLine(err.Error(), 160)
 		}
 		findings = append(findings, f)
 	}

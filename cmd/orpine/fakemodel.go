@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 
 	"github.com/orpine-run/orpine/durable"
@@ -29,6 +31,9 @@ Examples:
 // Run serves a script.
 func (c *fakeModelCmd) Run(ctx context.Context, a *app) error {
 	s, err := script.Load(c.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return durable.Errorf(durable.CodeNotFound, "%w", err)
+	}
 	if err != nil {
 		return durable.Errorf(durable.CodeInvalid, "%w", err)
 	}

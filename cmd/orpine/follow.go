@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ type follower struct {
 	answer   string // given beforehand; answers the first question
 
 	mu    sync.Mutex
-	known map[durable.RunID]bool
+	known map[durable.RunID]*watched
 	rests chan durable.Run // a run of the family came to rest
 	fails chan error       // the engine stopped
 	wg    sync.WaitGroup
@@ -31,27 +32,89 @@ type follower struct {
 
 func (a *app) newFollower(rt *orpine.Runtime, root durable.RunID) *follower {
 	return &follower{
-		app: a, runtime: rt, root: root, progress: newProgress(a), known: map[durable.RunID]bool{}, rests: make(chan durable.Run),
+		app: a, runtime: rt, root: root, progress: newProgress(a), known: map[durable.RunID]*watched{}, rests: make(chan durable.Run),
 		fails: make(chan error, 1),
 	}
 }
 
+// watched is what has been shown of a run.
+type watched struct {
+	after int64         // seq of the last event shown
+	over  chan struct{} // closed when its watch has ended
+}
+
 // follow returns the run when it is final or blocked, or waits for somebody outside.
-func (f *follower) follow(ctx context.Context) (durable.Run, error) {
-	inner, stop := context.WithCancel(ctx)
-	defer f.wg.Wait()
-	defer stop()
+// By then all of its events are shown. begin starts the run, once it is watched; nil
+// when it has been started before.
+func (f *follower) follow(ctx context.Context, begin func() error) (durable.Run, error) {
 	defer f.progress.stop()
-	f.adopt(inner, f.root)
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	f.watch(inner, f.root)
+	if begin != nil {
+		if err := begin(); err != nil {
+			return durable.Run{ID: f.root}, err
+		}
+	}
+	f.wg.Go(func() { f.settle(inner, f.root) })
 	state := map[durable.RunID]durable.Run{}
+	run, err := f.rest(inner, state)
+	if err == nil {
+		f.see(inner, state)
+	}
+	stop()
+	f.wg.Wait()
+	if err == nil {
+		err = f.remainder(ctx)
+	}
+	return run, err
+}
+
+// see waits for the watches of the runs that have ended: deltas may still be on their way.
+func (f *follower) see(ctx context.Context, state map[durable.RunID]durable.Run) {
+	for id, r := range state {
+		if !r.Status.Final() {
+			continue
+		}
+		f.mu.Lock()
+		over := f.known[id].over
+		f.mu.Unlock()
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// remainder shows the events that no watch has shown: those of a run that waits.
+func (f *follower) remainder(ctx context.Context) error {
+	for id, w := range f.known {
+		const page = 500
+		for more := true; more; {
+			entries, err := f.runtime.Entries(ctx, id, w.after, page)
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				w.after = e.Seq
+				f.show(event.Item{Event: &durable.Event{Run: id, Entry: e}})
+			}
+			more = len(entries) == page
+		}
+	}
+	return nil
+}
+
+// rest drives the run until it comes to rest for good; state is filled with its family.
+func (f *follower) rest(ctx context.Context, state map[durable.RunID]durable.Run) (durable.Run, error) {
 	for {
 		select {
 		case r := <-f.rests:
 			state[r.ID] = r
 		case err := <-f.fails:
-			return durable.Run{}, err
+			return durable.Run{ID: f.root}, err
 		case <-ctx.Done():
-			return durable.Run{}, ctx.Err()
+			return durable.Run{ID: f.root}, ctx.Err()
 		}
 		root := state[f.root]
 		if root.Status.Final() || root.Status == durable.Blocked {
@@ -133,27 +196,35 @@ func answerJSON(text string) json.RawMessage {
 	return data
 }
 
-// adopt begins to watch a run of the family.
-func (f *follower) adopt(ctx context.Context, id durable.RunID) {
+// watch begins to show a run of the family. False means that it is shown already.
+func (f *follower) watch(ctx context.Context, id durable.RunID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.known[id] {
-		return
+	if f.known[id] != nil {
+		return false
 	}
-	f.known[id] = true
-	f.wg.Go(func() { f.watch(ctx, id) })
-	f.wg.Go(func() { f.settle(ctx, id) })
+	w := &watched{after: -1, over: make(chan struct{})}
+	f.known[id] = w
+	items := f.runtime.Watch(ctx, id, -1)
+	f.wg.Go(func() {
+		defer close(w.over)
+		f.showAll(ctx, items, w)
+	})
+	return true
 }
 
-func (f *follower) watch(ctx context.Context, id durable.RunID) {
-	for item, err := range f.runtime.Watch(ctx, id, -1) {
+func (f *follower) showAll(ctx context.Context, items iter.Seq2[event.Item, error], w *watched) {
+	for item, err := range items {
 		if err != nil {
 			return
 		}
-		if e := item.Event; e != nil && e.Kind == durable.EntryChild {
-			f.adopt(ctx, e.Child)
+		if e := item.Event; e != nil && e.Kind == durable.EntryChild && f.watch(ctx, e.Child) {
+			f.wg.Go(func() { f.settle(ctx, e.Child) })
 		}
 		f.show(item)
+		if item.Event != nil {
+			w.after = item.Event.Seq
+		}
 	}
 }
 
@@ -204,7 +275,7 @@ func (f *follower) settle(ctx context.Context, id durable.RunID) {
 // finish prints how a followed run ended and turns that into the command's error.
 func (a *app) finish(r durable.Run, err error) error {
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(a.stderr, "detached; the run is kept. Go on with: orpine wait %s\n", "@last")
+		fmt.Fprintf(a.stderr, "detached; the run is kept. Go on with: orpine wait%s %s\n", a.dataFlag(), r.ID)
 		return err
 	}
 	if err != nil {
@@ -216,18 +287,23 @@ func (a *app) finish(r durable.Run, err error) error {
 	case durable.Waiting:
 		return &runError{run: durable.Run{ID: r.ID, Status: r.Status, Reason: waitsFor(r)}, hint: hintFor(a, r)}
 	case durable.Blocked:
-		return &runError{run: r, hint: "When it is mended: orpine resume " + string(r.ID)}
+		return &runError{run: r, hint: fmt.Sprintf("When it is mended: orpine resume%s %s", a.dataFlag(), r.ID)}
 	default:
 		return &runError{run: r}
 	}
 }
 
+// dataFlag is the flag that a printed command needs to find this data directory.
+func (a *app) dataFlag() string {
+	if a.flags.Data == defaultData || a.flags.Data == a.getenv("ORPINE_DATA") {
+		return ""
+	}
+	return " --data " + a.flags.Data
+}
+
 // hintFor says how a run that waits can go on.
 func hintFor(a *app, r durable.Run) string {
-	data := ""
-	if a.flags.Data != defaultData {
-		data = " --data " + a.flags.Data
-	}
+	data := a.dataFlag()
 	for _, w := range r.Waits {
 		switch w.Kind {
 		case durable.WaitAnswer:

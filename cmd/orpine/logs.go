@@ -71,6 +71,9 @@ func (a *app) printEvent(e *durable.Event) error {
 		_, err := fmt.Fprintln(a.stdout, e.Kind)
 		return err
 	case "yaml":
+		if _, err := fmt.Fprintln(a.stdout, "---"); err != nil { // each event is a document
+			return err
+		}
 		return a.printYAML(listing{single: true, values: []any{e}})
 	default:
 		enc := json.NewEncoder(a.stdout)

@@ -87,6 +87,9 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		fmt.Fprintf(stderr, "orpine: %v\nTry 'orpine --help'.\n", err)
 		return exitUsage
 	}
+	if c.Data == "" {
+		c.Data = defaultData // the variable is set, but empty
+	}
 	a.parser, a.args = parser, args
 	return a.report(ctx, parsed.Run())
 }

@@ -79,7 +79,7 @@ func (a *app) give(ctx context.Context, ref string, leave bool, do order) error 
 	if err := do(ctx, o, id); err != nil || leave {
 		return errors.Join(err, o.Close(), r.Close())
 	}
-	return errors.Join(a.drive(ctx, o, id, ""), r.Close())
+	return errors.Join(a.drive(ctx, o, id, "", nil), r.Close())
 }
 
 func (a *app) giveOther(ctx context.Context, r *orpine.Reader, id durable.RunID, leave bool, do order) error {

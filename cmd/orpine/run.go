@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/demo/cost"
@@ -43,6 +43,9 @@ Examples:
 
 // Run starts a run of an agent and follows it.
 func (c *runCmd) Run(ctx context.Context, a *app) error {
+	if strings.HasPrefix(c.Name, "@") {
+		return durable.Errorf(durable.CodeInvalid, "--name %s: names that begin with @ are references", c.Name)
+	}
 	d, err := a.definition(c.File, c.Model)
 	if err != nil {
 		return err
@@ -65,19 +68,26 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if c.Name != "" {
 		req.Name = c.Name
 	}
-	id, err := rt.Start(ctx, req)
-	if err != nil {
+	req.ID = orpine.NewRunID()
+	begin := func() error {
+		return a.start(ctx, rt, req)
+	}
+	if !c.Detach {
+		return a.drive(ctx, rt, req.ID, c.Answer, begin)
+	}
+	if err := begin(); err != nil {
 		return closing(err, rt)
 	}
-	fmt.Fprintf(a.stderr, "run %s  %s\n", id, req.Name)
-	if c.Detach {
-		fmt.Fprintln(a.stdout, id)
-		return rt.Close()
+	return closing(a.printStarted(ctx, rt.Runtime, req.ID), rt)
+}
+
+// start starts a run and says so.
+func (a *app) start(ctx context.Context, rt *owned, req durable.StartRequest) error {
+	id, err := rt.Start(ctx, req)
+	if err == nil {
+		fmt.Fprintf(a.stderr, "run %s  %s\n", id, req.Name)
 	}
-	f := a.newFollower(rt.Runtime, id)
-	f.answer = c.Answer
-	r, err := f.follow(ctx)
-	return errors.Join(a.finish(r, err), rt.Close())
+	return err
 }
 
 // definition reads the agent that FILE[#NAME] names.
@@ -128,7 +138,20 @@ func (c *runCmd) input(a *app) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read standard input: %w", err)
 	}
-	return strings.TrimSpace(string(data)), nil
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", durable.Errorf(durable.CodeInvalid, "standard input is empty; say something to the agent: orpine run %s TEXT", c.File)
+	}
+	return text, nil
+}
+
+// printStarted prints a run that is left to others: its ID, or all of it in the other formats.
+func (a *app) printStarted(ctx context.Context, rt *orpine.Runtime, id durable.RunID) error {
+	run, err := rt.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	return a.print(listing{single: true, rows: [][]string{{string(id)}}, names: []string{string(id)}, values: []any{run}})
 }
 
 // printOutput prints the answer of a run that succeeded.

@@ -56,10 +56,10 @@ func (c *showCmd) Run(ctx context.Context, a *app) error {
 	for _, w := range run.Waits {
 		add("waits for", waitsFor(durable.Run{Waits: []durable.Wait{w}}))
 		if w.Interrupt != nil {
-			add("  answer with", fmt.Sprintf("orpine answer %s TEXT", run.ID))
+			add("  answer with", fmt.Sprintf("orpine answer%s %s TEXT", a.dataFlag(), run.ID))
 		}
 		if w.Kind == durable.WaitInDoubt {
-			add("  resolve with", fmt.Sprintf("orpine resolve %s %d --done JSON | --retry | --fail REASON", run.ID, w.Command))
+			add("  resolve with", fmt.Sprintf("orpine resolve%s %s %d --done JSON | --retry | --fail REASON", a.dataFlag(), run.ID, w.Command))
 		}
 	}
 	add("steps", stepCount(steps))

@@ -11,6 +11,13 @@ var version = "dev"
 
 type versionCmd struct{}
 
+// Help implements kong.HelpProvider.
+func (versionCmd) Help() string {
+	return `Examples:
+  orpine version
+  orpine version -o json`
+}
+
 type versionInfo struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`

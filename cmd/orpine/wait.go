@@ -48,15 +48,18 @@ func (c *waitCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return closing(err, r)
 	}
-	return errors.Join(a.drive(ctx, rt, id, c.Answer), r.Close())
+	return errors.Join(a.drive(ctx, rt, id, c.Answer, nil), r.Close())
 }
 
-// drive follows a run to its end in this process and closes the runtime.
-func (a *app) drive(ctx context.Context, rt *owned, id durable.RunID, answer string) error {
-	fmt.Fprintf(a.stderr, "run %s\n", id)
+// drive follows a run to its end in this process and closes the runtime. begin starts
+// the run and says so; nil when there is nothing to start.
+func (a *app) drive(ctx context.Context, rt *owned, id durable.RunID, answer string, begin func() error) error {
+	if begin == nil {
+		fmt.Fprintf(a.stderr, "run %s\n", id)
+	}
 	f := a.newFollower(rt.Runtime, id)
 	f.answer = answer
-	run, err := f.follow(ctx)
+	run, err := f.follow(ctx, begin)
 	if err == nil && run.Status.Final() {
 		err = a.afterwards(ctx, &rt.Reader, run)
 	}

@@ -38,9 +38,6 @@ func note(ctx context.Context, dir string) error {
 	return appendLedger(dir, append(data, '\n'))
 }
 
-// writable makes the folder of the report and its ledger.
-func writable(dir string) error { return appendLedger(dir, nil) }
-
 func appendLedger(dir string, data []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a report is for everybody to read
 		return durable.Errorf(durable.CodeUnavailable, "make the folder of the report: %w; choose another with --out", err)

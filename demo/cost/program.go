@@ -62,14 +62,11 @@ func (d *Demo) Program() durable.Program {
 		s.billing.StepFunc, s.metrics.StepFunc, s.logs.StepFunc, s.hotspots.StepFunc, s.report.StepFunc, s.feedback.StepFunc, s.revise.StepFunc)
 }
 
-// Check loads the bill before a run is started, and makes sure that the folder for
-// the report can be written, so that what cannot work is told at once. The run uses
-// what was loaded. progress may be nil.
-func (d *Demo) Check(ctx context.Context, in Request, progress func(Progress)) error {
-	if _, err := d.bills.load(ctx, in.CSV, progress); err != nil {
-		return err
-	}
-	return writable(in.Out)
+// Load loads a bill before a run is started, so that what is wrong with it is told at
+// once; the run uses what was loaded. progress may be nil.
+func (d *Demo) Load(ctx context.Context, csv string, progress func(Progress)) error {
+	_, err := d.bills.load(ctx, csv, progress)
+	return err
 }
 
 // WriteSample writes the built-in bill to a file.

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/orpine-run/orpine/durable"
@@ -68,14 +69,13 @@ func (x *exec) applyRecorded(e *durable.Entry) error {
 }
 
 func (x *exec) finish(e *durable.Entry, kind durable.CommandKind) error {
+	if e.Child != "" && (e.Command >= len(x.commands) || x.commands[e.Command].childID != e.Child) {
+		return nil // a child of an earlier segment, which nobody waits for any more
+	}
 	if e.Command >= len(x.commands) || x.commands[e.Command].kind != kind {
 		return x.mismatch(e, kind)
 	}
-	c := x.commands[e.Command]
-	if kind == durable.CommandChild && c.childID != e.Child {
-		return nil // a child of an earlier segment, which nobody waits for any more
-	}
-	x.close(c, e)
+	x.close(x.commands[e.Command], e)
 	return nil
 }
 
@@ -102,6 +102,29 @@ func (x *exec) match(e *durable.Entry, kind durable.CommandKind) (*command, erro
 		return nil, x.mismatch(e, kind)
 	}
 	return c, nil
+}
+
+// issued holds an entry that follows the end of the program against the commands it
+// had issued by then: they may still report, others cannot be.
+func (x *exec) issued(e *durable.Entry) error {
+	_, panicked := errors.AsType[*programPanic](x.err)
+	if _, lacking := errors.AsType[*durable.BlockError](x.err); panicked || lacking {
+		return nil // the run is blocked for that, and may have come further once
+	}
+	kind := durable.CommandStep
+	switch e.Kind {
+	case durable.EntryIntent, durable.EntryAttempt, durable.EntryDone:
+	case durable.EntryTimer:
+		kind = durable.CommandTimer
+	case durable.EntryAsked:
+		kind = durable.CommandAsk
+	case durable.EntryChild:
+		kind = durable.CommandChild
+	default:
+		return nil // it follows one of the above, or is not the program's doing
+	}
+	_, err := x.match(e, kind)
+	return err
 }
 
 // mismatch says in one paragraph how journal and program differ.

@@ -20,10 +20,9 @@ type clock struct {
 	gone   chan struct{}
 }
 
-func startClock(e *Engine) *clock {
-	c := &clock{engine: e, wake: make(chan time.Time, 1), quit: make(chan struct{}), gone: make(chan struct{})}
-	go c.loop()
-	return c
+// newClock makes a clock; it can be told of wake times before its loop runs.
+func newClock(e *Engine) *clock {
+	return &clock{engine: e, wake: make(chan time.Time, 1), quit: make(chan struct{}), gone: make(chan struct{})}
 }
 
 // wakeAt tells the clock of a run that parked; a zero time is nothing to wait for.

@@ -157,7 +157,12 @@ func (e *Engine) Resume(ctx context.Context, id durable.RunID) error {
 	state.Status, state.Reason, state.Updated = durable.Queued, "", stamp(run.Updated)
 	entry := &durable.Entry{Kind: durable.EntryUnblocked, Time: stamp(run.Updated), Epoch: e.store.Epoch()}
 	done := make(chan error, 1)
-	e.journal.Append([]*journal.Change{{Run: id, Entries: []*durable.Entry{entry}, State: &state}}, func(err error) { done <- err })
+	e.journal.Append([]*journal.Change{{Run: id, Entries: []*durable.Entry{entry}, State: &state}}, func(err error) {
+		if err == nil {
+			e.feed.Committed(id, entry.Seq)
+		}
+		done <- err
+	})
 	if err := await(ctx, done); err != nil {
 		return err
 	}

@@ -196,8 +196,11 @@ func (l *live) loadValues(e *durable.Entry) error { return l.engine.journal.Load
 
 // see applies one entry and lets the program go on.
 func (l *live) see(e *durable.Entry) error {
-	if e.Seq <= l.applied || l.x.ended {
+	if e.Seq <= l.applied {
 		return nil
+	}
+	if l.x.ended {
+		return l.x.issued(e)
 	}
 	l.applied = e.Seq
 	if err := l.x.apply(e); err != nil {

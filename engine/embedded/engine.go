@@ -70,10 +70,13 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.ctx, e.stop = context.WithCancelCause(context.WithoutCancel(ctx))
+	e.clock = newClock(e) // runs that are taken up may park at once
 	if err := e.recover(ctx); err != nil {
+		e.stop(errClosing)
+		e.lives.Wait()
 		return nil, fmt.Errorf("take up unfinished runs: %w", err)
 	}
-	e.clock = startClock(e)
+	go e.clock.loop()
 	return e, nil
 }
 
@@ -176,7 +179,7 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 		return "", durable.Errorf(durable.CodeInvalid, "start %s: the input is not JSON", req.Program)
 	}
 	if req.ID == "" {
-		req.ID = newRunID(time.Now())
+		req.ID = NewRunID(time.Now())
 	}
 	l, change := e.birth(req, "", 0)
 	if err := e.enlist(l); err != nil {
@@ -325,9 +328,9 @@ func stamp(after time.Time) time.Time {
 	return now
 }
 
-// newRunID makes an ID whose order is that of creation: 40 bits of milliseconds/16
+// NewRunID makes an ID whose order is that of creation: 40 bits of milliseconds/16
 // and 40 random bits, in lower-case base32 (RFC 4648 extended hex alphabet).
-func newRunID(now time.Time) durable.RunID {
+func NewRunID(now time.Time) durable.RunID {
 	var raw [16]byte
 	binary.BigEndian.PutUint64(raw[:8], uint64(now.UnixMilli()/16)<<24) //nolint:gosec // positive until the year 2527
 	rand.Read(raw[5:10])                                                // never fails, by its documentation

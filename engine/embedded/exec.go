@@ -173,11 +173,15 @@ func (s *scope) block(ready func() bool, on ...string) error {
 	return nil
 }
 
-// issue adds a command, unless the scope was canceled: then it never happens.
+// issue adds a command, unless the scope was canceled or its input cannot be
+// journaled: then it never happens.
 func (s *scope) issue(c *command) durable.Future {
 	s.alive()
 	if s.x.canceled && !s.shield {
-		return canceledFuture{}
+		return refusedFuture{durable.ErrCanceled}
+	}
+	if c.kind != durable.CommandTimer && len(c.input) > 0 && !json.Valid(c.input) {
+		return refusedFuture{durable.Errorf(durable.CodeInvalid, "the input of %s %s is not JSON", c.kind, c.name)}
 	}
 	c.shield = s.shield
 	c.inputHash = shortHash(c.input)

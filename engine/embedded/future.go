@@ -44,11 +44,11 @@ func (f *future) Get(ctx durable.Context, out any) error {
 	return decode(f.c.name, e.Output, out)
 }
 
-// canceledFuture is the result of a command issued after a cancel.
-type canceledFuture struct{}
+// refusedFuture is the result of a command that was never issued.
+type refusedFuture struct{ err error }
 
-func (canceledFuture) Ready() bool                        { return true }
-func (canceledFuture) Get(_ durable.Context, _ any) error { return durable.ErrCanceled }
+func (refusedFuture) Ready() bool                          { return true }
+func (f refusedFuture) Get(_ durable.Context, _ any) error { return f.err }
 
 // routineFuture is the end of a coroutine.
 type routineFuture routine

@@ -98,7 +98,7 @@ func (l *live) issueChild(c *command) {
 	}
 	c.busy = true
 	child, birth := e.birth(durable.StartRequest{
-		ID: newRunID(time.Now()), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
+		ID: NewRunID(time.Now()), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
 	}, l.run.ID, c.number)
 	entry := &durable.Entry{
 		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: child.run.ID,

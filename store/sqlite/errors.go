@@ -13,7 +13,7 @@ import (
 // explain gives an SQLite error the code and the advice a person can act on.
 func explain(err error) error {
 	e, ok := errors.AsType[*driver.Error](err)
-	if !ok {
+	if _, done := errors.AsType[*durable.Error](err); done || !ok {
 		return err
 	}
 	switch e.Code() & 0xff {

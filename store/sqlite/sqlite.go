@@ -161,6 +161,15 @@ func checkFormat(ctx context.Context, db *sql.DB) error {
 	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return err
 	}
+	if id == 0 && version == 0 {
+		var tables int
+		if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+			return err
+		}
+		if tables == 0 { // whoever began to make it was killed before its first commit
+			return durable.Errorf(durable.CodeNotFound, "no runs here: %s is empty", File)
+		}
+	}
 	switch {
 	case id != appID:
 		return durable.Errorf(durable.CodeInvalid, "%s is an SQLite file of another program; choose another data directory", File)

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// linger is how long the ledger takes before and after it writes a payment down, so
+// that kills fall into these moments too.
+const linger = 3 * time.Millisecond
+
+// ledger writes payments down, one line with its key each, as often as it is asked to.
+type ledger struct {
+	file *os.File
+
+	mu     sync.Mutex
+	lines  int
+	first  map[string]int // key -> number of its first line
+	closed map[string]bool
+}
+
+// serveLedger serves a ledger until its input ends. It prints its address, then what
+// it is asked for and what it has written.
+func serveLedger(ctx context.Context, path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	l := &ledger{file: file, first: map[string]int{}, closed: map[string]bool{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /pay", l.pay)
+	mux.HandleFunc("POST /close", l.close)
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = srv.Close() // whoever asked is gone
+	}()
+	fmt.Printf("http://%s\n", ln.Addr())
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return errors.Join(err, file.Close())
+	}
+	return file.Close()
+}
+
+func (l *ledger) pay(w http.ResponseWriter, r *http.Request) {
+	key := r.URL.Query().Get("key")
+	fmt.Println("asked", key)
+	<-time.After(linger) // not for r.Context: who has asked may die, and is paid for all the same
+	number, err := l.append(key)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusGone)
+		return
+	}
+	fmt.Println("written", key)
+	<-time.After(linger)
+	fmt.Fprintf(w, `{"number":%d}`, number)
+}
+
+func (l *ledger) append(key string) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed[key] {
+		return 0, fmt.Errorf("the account %s is closed", key)
+	}
+	if _, err := fmt.Fprintln(l.file, key); err != nil {
+		return 0, err
+	}
+	l.lines++
+	if l.first[key] == 0 {
+		l.first[key] = l.lines
+	}
+	return l.lines, nil
+}
+
+// close tells the number of a payment, 0 if there is none, and refuses it from now on.
+func (l *ledger) close(w http.ResponseWriter, r *http.Request) {
+	key := r.URL.Query().Get("key")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed[key] = true
+	fmt.Fprintf(w, `{"number":%d}`, l.first[key])
+}
