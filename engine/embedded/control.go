@@ -256,9 +256,12 @@ func (e *Engine) endWithParent(l *live, here *journal.Change, done func(error)) 
 	if l.run.Parent == "" {
 		return l.append(here, done)
 	}
-	parent, err := e.acquire(e.ctx, l.run.Parent)
-	if err != nil {
+	parent, err := e.revive(e.ctx, l.run.Parent, true)
+	switch {
+	case errors.Is(err, durable.ErrConflict), errors.Is(err, durable.ErrNotFound):
 		return l.append(here, done) // it has ended: nobody waits
+	case err != nil:
+		return err // the engine stops: the child ends again in the next process
 	}
 	defer parent.release()
 	end := here.Entries[0]
@@ -266,10 +269,10 @@ func (e *Engine) endWithParent(l *live, here *journal.Change, done func(error)) 
 	e.tree.Lock()
 	err = l.appendBoth(here, parent, &journal.Change{Run: l.run.Parent, Entries: []*durable.Entry{there}}, done)
 	e.tree.Unlock()
-	if err != nil {
+	if errors.Is(err, durable.ErrConflict) {
 		return l.append(here, done) // the parent ended just now
 	}
-	return nil
+	return err
 }
 
 // ended takes a run whose end is durable out of memory and tells who waits.

@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -178,12 +179,13 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 	if len(req.Input) > 0 && !json.Valid(req.Input) {
 		return "", durable.Errorf(durable.CodeInvalid, "start %s: the input is not JSON", req.Program)
 	}
-	if req.ID == "" {
+	chosen := req.ID != ""
+	if !chosen {
 		req.ID = NewRunID(time.Now())
 	}
 	l, change := e.birth(req, "", 0)
-	if err := e.enlist(l); err != nil {
-		return "", err
+	if err := e.enlist(ctx, l, chosen); err != nil {
+		return "", fmt.Errorf("start %s: %w", req.Program, err)
 	}
 	if err := e.commit(ctx, l, change); err != nil {
 		e.forget(l)
@@ -213,14 +215,24 @@ func (e *Engine) birth(req durable.StartRequest, parent durable.RunID, command i
 	return l, &journal.Change{Run: req.ID, Create: &run, Entries: []*durable.Entry{started}, Pinned: req.Definition}
 }
 
-// enlist makes a new run known before it is committed, so that nobody else brings it to life.
-func (e *Engine) enlist(l *live) error {
+// enlist makes a new run known before it is committed, so that nobody else brings it
+// to life. An ID that somebody chose may be taken: that is found out here, because to
+// whoever asks for the run meanwhile this live would be it.
+func (e *Engine) enlist(ctx context.Context, l *live, chosen bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
 		return errClosing
 	}
-	if e.live[l.run.ID] != nil {
+	taken := e.live[l.run.ID] != nil
+	if !taken && chosen {
+		_, err := e.store.Run(ctx, l.run.ID)
+		if err != nil && !errors.Is(err, durable.ErrNotFound) {
+			return err
+		}
+		taken = err == nil
+	}
+	if taken {
 		return durable.Errorf(durable.CodeConflict, "a run %s exists", l.run.ID)
 	}
 	e.launch(l)

@@ -103,7 +103,7 @@ func (l *live) issueChild(c *command) {
 	entry := &durable.Entry{
 		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: child.run.ID,
 	}
-	if err := e.enlist(child); err != nil {
+	if err := e.enlist(e.ctx, child, false); err != nil {
 		return // closing
 	}
 	e.tree.Lock()

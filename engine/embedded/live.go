@@ -142,9 +142,13 @@ func (l *live) prepare(change *journal.Change) error {
 		start := l.run.Start // known once the change is committed
 		l.run.State = *change.State
 		l.run.Start = start
-	case change.Create == nil && l.run.Status != durable.Running && l.engine.ctx.Err() == nil:
-		// It was parked: from here on a crash must not leave it asleep.
-		l.run.Status, l.run.Reason, l.run.Updated, l.run.Wake, l.run.Waits = durable.Running, "", stamp(l.run.Updated), time.Time{}, nil
+	case change.Create == nil && (l.run.Status == durable.Waiting || l.run.Status == durable.Queued):
+		// It was parked or left over: from here on a crash, or the end of this process,
+		// must not leave it asleep.
+		l.run.Status, l.run.Updated, l.run.Wake, l.run.Waits = durable.Running, stamp(l.run.Updated), time.Time{}, nil
+		if l.engine.ctx.Err() != nil {
+			l.run.Status = durable.Queued // nobody drives it here any more
+		}
 		state := l.run.State
 		change.State = &state
 	}

@@ -50,14 +50,24 @@ func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
 		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = coalesce(?, start) WHERE n = ?`},
 		{&t.findHead, `SELECT n, (SELECT max(seq) FROM ev WHERE ev.run = run.n) FROM run WHERE id = ?`},
 	} {
-		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // closed with the connection
+		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // close does
 			return nil, errors.Join(err, t.close())
 		}
 	}
 	return t, nil
 }
 
-func (t *transaction) close() error { return t.conn.Close() }
+// close ends the statements one by one: the driver keeps a connection with open ones,
+// and its files, for as long as the process lives.
+func (t *transaction) close() error {
+	var errs []error
+	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setRun, t.findHead} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(append(errs, t.conn.Close())...)
+}
 
 // apply commits the batch. An error means that the state of the disk is unknown.
 func (t *transaction) apply(batch []*group) error {

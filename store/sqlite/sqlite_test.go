@@ -118,3 +118,31 @@ func tamper(t *testing.T, dir, statement string) {
 		t.Fatal(err)
 	}
 }
+
+// A closed store leaves no file open: the driver keeps connections with open statements.
+func TestCloseClosesFiles(t *testing.T) {
+	files := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("no /proc to count open files in")
+		}
+		return len(entries)
+	}
+	cycle := func() {
+		s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
+		if err == nil {
+			err = s.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle() // whatever is opened once for the process
+	before := files()
+	for range 10 {
+		cycle()
+	}
+	if got := files(); got > before {
+		t.Errorf("%d files are open, %d before", got, before)
+	}
+}
