@@ -75,7 +75,11 @@ func (r Retry) Next(effect Effect, attempt int, err error) (time.Duration, bool)
 		limit = defaultMax
 	}
 	for range attempt - 1 {
-		wait = min(2*wait, limit)
+		if wait > limit/2 {
+			wait = limit
+			break
+		}
+		wait *= 2
 	}
 	return max(min(wait, limit), after), true
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -87,7 +86,7 @@ func invoke(ctx context.Context, t Tool, call Call) (Result, error) {
 		var o outcome
 		defer func() {
 			if v := recover(); v != nil {
-				o = outcome{err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
+				o = outcome{err: fmt.Errorf("it panicked: %v", v)} // the stack is not the model's business
 			}
 			done <- o
 		}()

@@ -257,7 +257,7 @@ func TestDispatch(t *testing.T) {
 		{name: "a plain error is told", call: tool.Call{Name: "plain"}, says: []string{"plain: no such city"}, failed: true},
 		{name: "a denial is told", call: tool.Call{Name: "denied"}, says: []string{"denied: not you"}, failed: true},
 		{name: "a final error is told", call: tool.Call{Name: "final"}, says: []string{"gone for ever"}, failed: true},
-		{name: "a panic is told", call: tool.Call{Name: "boom"}, says: []string{"boom: panic: kaboom"}, failed: true},
+		{name: "a panic is told", call: tool.Call{Name: "boom"}, says: []string{"boom: it panicked: kaboom"}, failed: true},
 		{name: "unavailable is for the engine", call: tool.Call{Name: "busy"}, err: durable.ErrUnavailable},
 		{name: "a limit is for the engine", call: tool.Call{Name: "limited"}, err: durable.ErrExhausted},
 		{name: "a deadline is for the engine", call: tool.Call{Name: "late"}, err: context.DeadlineExceeded},

@@ -146,23 +146,10 @@ func (l *live) choose(choose func(*live) (*durable.Entry, error), done func(erro
 // Resume lets a blocked run try again, after what blocked it was mended. Errors:
 // not_found, conflict when the run is not blocked.
 func (e *Engine) Resume(ctx context.Context, id durable.RunID) error {
-	run, err := e.store.Run(ctx, id)
-	if err != nil {
+	done := make(chan error, 1)
+	if err := e.unblock(ctx, id, func(err error) { done <- err }); err != nil {
 		return err
 	}
-	if run.Status != durable.Blocked {
-		return durable.Errorf(durable.CodeConflict, "run %s is %s, not blocked", id, run.Status)
-	}
-	state := run.State
-	state.Status, state.Reason, state.Updated = durable.Queued, "", stamp(run.Updated)
-	entry := &durable.Entry{Kind: durable.EntryUnblocked, Time: stamp(run.Updated), Epoch: e.store.Epoch()}
-	done := make(chan error, 1)
-	e.journal.Append([]*journal.Change{{Run: id, Entries: []*durable.Entry{entry}, State: &state}}, func(err error) {
-		if err == nil {
-			e.feed.Committed(id, entry.Seq)
-		}
-		done <- err
-	})
 	if err := await(ctx, done); err != nil {
 		return err
 	}
@@ -171,6 +158,28 @@ func (e *Engine) Resume(ctx context.Context, id durable.RunID) error {
 		return err
 	}
 	l.release()
+	return nil
+}
+
+func (e *Engine) unblock(ctx context.Context, id durable.RunID, done func(error)) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	run, err := e.store.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	if run.Status != durable.Blocked || e.live[id] != nil {
+		return durable.Errorf(durable.CodeConflict, "run %s is %s, not blocked, or is being ended", id, run.Status)
+	}
+	state := run.State
+	state.Status, state.Reason, state.Updated = durable.Queued, "", stamp(run.Updated)
+	entry := &durable.Entry{Kind: durable.EntryUnblocked, Time: stamp(run.Updated), Epoch: e.store.Epoch()}
+	e.journal.Append([]*journal.Change{{Run: id, Entries: []*durable.Entry{entry}, State: &state}}, func(err error) {
+		if err == nil {
+			e.feed.Committed(id, entry.Seq)
+		}
+		done(err)
+	})
 	return nil
 }
 

@@ -268,7 +268,7 @@ func (e *Engine) revive(ctx context.Context, id durable.RunID, blocked bool) (*l
 	if e.closing {
 		return nil, errClosing
 	}
-	if l := e.live[id]; l != nil {
+	if l := e.live[id]; l != nil && (blocked || !l.still) {
 		l.hold()
 		return l, nil
 	}
@@ -283,8 +283,10 @@ func (e *Engine) revive(ctx context.Context, id durable.RunID, blocked bool) (*l
 		if !blocked {
 			return nil, durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", id, run.Reason)
 		}
-		l := e.newLive(run, false) // nobody drives it: it is only there to be ended
+		l := e.newLive(run, false)
+		l.still = true // nobody drives it: it is only there to be ended, or to be told of a child's end
 		l.hold()
+		e.live[id] = l
 		return l, nil
 	}
 	if run.Status == durable.Running {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"runtime/debug"
 	"time"
+	"unicode/utf8"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -173,12 +174,15 @@ func (s *scope) block(ready func() bool, on ...string) error {
 	return nil
 }
 
-// issue adds a command, unless the scope was canceled or its input cannot be
-// journaled: then it never happens.
+// issue adds a command, unless the scope was canceled or its name or input cannot
+// be journaled: then it never happens.
 func (s *scope) issue(c *command) durable.Future {
 	s.alive()
 	if s.x.canceled && !s.shield {
 		return refusedFuture{durable.ErrCanceled}
+	}
+	if !utf8.ValidString(c.name) {
+		return refusedFuture{durable.Errorf(durable.CodeInvalid, "the name %q of a %s is not UTF-8", c.name, c.kind)}
 	}
 	if c.kind != durable.CommandTimer && len(c.input) > 0 && !json.Valid(c.input) {
 		return refusedFuture{durable.Errorf(durable.CodeInvalid, "the input of %s %s is not JSON", c.kind, c.name)}

@@ -17,6 +17,7 @@ import (
 type live struct {
 	engine     *Engine
 	claim      bool // taken over from a process that died: record it first
+	still      bool // blocked: there without a goroutine, for as long as it is held
 	born       bool // new: its journal is what is in the mail
 	definition []byte
 
@@ -205,10 +206,15 @@ func (l *live) hold() {
 }
 
 func (l *live) release() {
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.holds--
 	l.poke() // it may park now
+	if l.still && l.holds == 0 && l.engine.live[l.run.ID] == l {
+		delete(l.engine.live, l.run.ID)
+	}
 }
 
 // abandon gives up a run that was never created.
