@@ -29,8 +29,8 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer rt.Close() //nolint:errcheck // what was acknowledged is on the disk
-	helper := agent.Definition{Name: "helper", Model: "builtin/outline", Tools: []string{"weather"}}
-	answer, err := rt.RunAgent(ctx, helper, "Plan a day in Rome. Keep it short.")
+	guide := agent.Definition{Name: "guide", Model: "builtin/outline", Tools: []string{"weather"}}
+	answer, err := rt.RunAgent(ctx, guide, "Plan a day in Rome. Keep it short.")
 	fmt.Println(answer.Text)
 	return err
 }
