@@ -99,7 +99,26 @@ func (r *Reader) Steps(ctx context.Context, id durable.RunID) ([]durable.Step, e
 	if err != nil {
 		return nil, err
 	}
-	return journal.Steps(entries, run.Waits), nil
+	steps := journal.Steps(entries, run.Waits)
+	for i := range steps {
+		if err := r.childInput(ctx, &steps[i]); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
+}
+
+// childInput fills in what a child was started with, which the child's journal holds.
+func (r *Reader) childInput(ctx context.Context, s *durable.Step) error {
+	if s.Child == "" {
+		return nil
+	}
+	first, err := r.journal.Entries(ctx, s.Child, -1, 1)
+	if err != nil || len(first) == 0 {
+		return err
+	}
+	s.In, s.Input = first[0].Input, journal.RefOf(first[0].Input, first[0].InputRef)
+	return nil
 }
 
 // Entries returns up to limit entries of a run with seq > after.

@@ -54,6 +54,9 @@ func (f *fold) add(e *durable.Entry) {
 	case durable.EntryAsked:
 		s := f.step(e, durable.CommandAsk)
 		s.Status, s.Started = durable.StepWaiting, e.Time
+		if question, err := json.Marshal(e.Interrupt); e.Interrupt != nil && err == nil {
+			s.In, s.Input = question, RefOf(question, nil)
+		}
 	case durable.EntryChild:
 		s := f.step(e, durable.CommandChild)
 		s.Status, s.Started, s.Child, s.Func = durable.StepWaiting, e.Time, e.Child, e.Func
@@ -104,7 +107,7 @@ func (f *fold) input(s *durable.Step, e *durable.Entry) {
 		s.Started = e.Time
 	}
 	if e.Input != nil || e.InputRef != nil {
-		s.In, s.Input = e.Input, refOf(e.Input, e.InputRef)
+		s.In, s.Input = e.Input, RefOf(e.Input, e.InputRef)
 	}
 }
 
@@ -113,11 +116,11 @@ func end(s *durable.Step, e *durable.Entry) {
 	if e.Error != nil {
 		s.Status = durable.StepFailed
 	}
-	s.Out, s.Output = e.Output, refOf(e.Output, e.OutputRef)
+	s.Out, s.Output = e.Output, RefOf(e.Output, e.OutputRef)
 }
 
-// refOf names a value by its content whether it is inline or a blob.
-func refOf(value json.RawMessage, ref *durable.Ref) *durable.Ref {
+// RefOf names a value by its content whether it is inline or a blob.
+func RefOf(value json.RawMessage, ref *durable.Ref) *durable.Ref {
 	if ref != nil || value == nil {
 		return ref
 	}
