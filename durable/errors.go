@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,6 +24,29 @@ const (
 	CodeInternal    Code = "internal"    // a fault
 	CodeCanceled    Code = "canceled"    // the run was told to stop
 )
+
+// codes lists all of them, in the order of their bits in Codes.
+var codes = [...]Code{CodeInvalid, CodeNotFound, CodeConflict, CodeDenied, CodeExhausted, CodeUnavailable, CodeInternal, CodeCanceled}
+
+// Codes is a set of error codes; the zero value is empty.
+type Codes uint16
+
+// CodesOf makes a set.
+func CodesOf(list ...Code) Codes {
+	var s Codes
+	for _, c := range list {
+		if i := slices.Index(codes[:], c); i >= 0 {
+			s |= 1 << i
+		}
+	}
+	return s
+}
+
+// Has reports whether a code is in the set.
+func (s Codes) Has(c Code) bool {
+	i := slices.Index(codes[:], c)
+	return i >= 0 && s&(1<<i) != 0
+}
 
 // Sentinels for errors.Is: every *Error and *Failure matches the sentinel of its code.
 var (

@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"time"
 )
 
@@ -23,13 +24,24 @@ type Retry struct {
 	Attempts int           // tries in all; 0 = the default (4; 1 for irreversible steps)
 	Backoff  time.Duration // wait before the second try, doubled each time; 0 = 200 ms
 	Max      time.Duration // longest wait; 0 = 30 s
+	Jitter   float64       // shortens each wait at random by up to this part of it, 0 to 1
+	Never    Codes         // failures with one of these codes are final, besides those that always are
 }
 
 // StepOptions are the engine's orders for a step. Zero fields take the defaults.
 type StepOptions struct {
 	Effect  Effect
 	Retry   Retry
-	Timeout time.Duration // of one attempt, start to end; 0 = none
+	Timeout time.Duration // of one attempt, from its start to its end; 0 = none
+
+	// Within bounds the step as a whole, from the moment it is asked for to its end, with
+	// all attempts and the waits between them, also across processes; 0 = no bound.
+	Within time.Duration
+	// Heartbeat ends an attempt that does not call Attempt.Beat at least this often; 0 = never.
+	Heartbeat time.Duration
+	// Limit names the limit that attempts share, such as that of a tool; "" = that of
+	// the step function alone. Limits are set where the engine is opened.
+	Limit string
 }
 
 // Or fills the zero fields of o from d.
@@ -42,6 +54,15 @@ func (o StepOptions) Or(d StepOptions) StepOptions {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = d.Timeout
+	}
+	if o.Within == 0 {
+		o.Within = d.Within
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = d.Heartbeat
+	}
+	if o.Limit == "" {
+		o.Limit = d.Limit
 	}
 	return o
 }
@@ -64,7 +85,7 @@ func (r Retry) Next(effect Effect, attempt int, err error) (time.Duration, bool)
 		}
 	}
 	after, retryable := retryable(err)
-	if !retryable || attempt >= attempts {
+	if !retryable || attempt >= attempts || r.Never.Has(CodeOf(err)) {
 		return 0, false
 	}
 	wait, limit := r.Backoff, r.Max
@@ -81,7 +102,11 @@ func (r Retry) Next(effect Effect, attempt int, err error) (time.Duration, bool)
 		}
 		wait *= 2
 	}
-	return max(min(wait, limit), after), true
+	wait = min(wait, limit)
+	if r.Jitter > 0 {
+		wait -= time.Duration(rand.Float64() * min(r.Jitter, 1) * float64(wait)) //nolint:gosec // not a secret
+	}
+	return max(wait, after), true
 }
 
 // StepFunc is a registered step function: the only place where a program meets
@@ -90,6 +115,17 @@ type StepFunc struct {
 	Name    string
 	Options StepOptions
 	Call    func(ctx context.Context, input json.RawMessage) (json.RawMessage, error)
+
+	// Reconcile, if there is one, finds out what became of an irreversible step whose
+	// process died between intent and result; the attempt's Key is that of the step. An
+	// error means that it cannot tell: the step stays in doubt, for a person to resolve.
+	Reconcile func(ctx context.Context, input json.RawMessage) (Outcome, error)
+}
+
+// Outcome is what a Reconcile function found out.
+type Outcome struct {
+	Happened bool            // false: it did not happen, and is tried again
+	Output   json.RawMessage // the result of the step when it happened
 }
 
 // Attempt is one try of a step, as its step function sees it through [AttemptOf].
@@ -101,6 +137,7 @@ type Attempt struct {
 	Key     string // idempotency key run/segment/command, stable over retries and crashes
 	Epoch   int64  // which opening of the data directory runs it, from 1
 	Emit    func(kind string, data json.RawMessage)
+	Beat    func() // a sign of life, for steps with a Heartbeat
 	Blobs   Blobs
 }
 

@@ -13,6 +13,7 @@ import (
 	"iter"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -37,6 +38,7 @@ type Feed struct {
 	source Source
 	mu     sync.Mutex
 	watch  map[durable.RunID]map[*watcher]struct{}
+	count  atomic.Int64 // of watchers
 }
 
 // New makes a feed that reads missed entries from source.
@@ -56,6 +58,10 @@ type mark struct {
 	delta *durable.Delta // nil: entries up to seq are committed
 	seq   int64
 }
+
+// Watched reports whether anybody watches at all; who does not need to know more may
+// spare the making of deltas.
+func (f *Feed) Watched() bool { return f.count.Load() > 0 }
 
 // Committed tells the feed that the entries of run up to seq are durable.
 func (f *Feed) Committed(run durable.RunID, seq int64) {
@@ -90,6 +96,9 @@ func (w *watcher) dropOldest() {
 }
 
 func (f *Feed) each(run durable.RunID, do func(*watcher)) {
+	if !f.Watched() {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for w := range f.watch[run] {
@@ -196,12 +205,16 @@ func (f *Feed) add(run durable.RunID, w *watcher) {
 		f.watch[run] = map[*watcher]struct{}{}
 	}
 	f.watch[run][w] = struct{}{}
+	f.count.Add(1)
 }
 
 func (f *Feed) remove(run durable.RunID, w *watcher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.watch[run], w)
+	if _, ok := f.watch[run][w]; ok {
+		delete(f.watch[run], w)
+		f.count.Add(-1)
+	}
 	if len(f.watch[run]) == 0 {
 		delete(f.watch, run)
 	}

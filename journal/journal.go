@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
@@ -28,6 +29,7 @@ const pageSize = 1000
 type Journal struct {
 	store  store.Store
 	packer *packer
+	staged staging
 }
 
 // New makes a journal over an open store, which stays the caller's to close.
@@ -40,74 +42,74 @@ func New(s store.Store) (*Journal, error) {
 type Change struct {
 	Run     durable.RunID
 	Create  *store.Run
-	Entries []*durable.Entry
+	Head    *Head            // what the entries follow; moved past them
+	Entries []*durable.Entry // their Seq is set
 	State   *store.State
-	Pinned  json.RawMessage // a definition to keep as a blob; its hash is in Create
+	Blobs   []Blob // staged; durable with the change, and dropped by it
 }
 
-// Append commits changes as one group; see store.Journal for order and errors.
-// Before done(nil) every entry has its Seq. Values too large for an entry are also
-// given their ref; the entry keeps the value, so that it need not be read back.
-func (j *Journal) Append(changes []*Change, done func(error)) {
+// Append commits changes as one group; see store.Journal for order and errors. It
+// gives every entry its Seq and moves the heads before it returns; nobody else may move
+// them meanwhile. Values too large for an entry are also given their ref; the entry
+// keeps the value, so that it need not be read back. Error: invalid, and nothing is
+// appended, when an entry cannot be encoded.
+func (j *Journal) Append(changes []*Change, done func(error)) error {
 	stored := make([]*store.Change, len(changes))
 	for i, c := range changes {
 		s, err := j.prepare(c)
 		if err != nil {
-			go done(err) // as a store does: never from within the caller
-			return
+			return err
 		}
 		stored[i] = s
 	}
 	j.store.Commit(stored, func(err error) {
-		if err == nil {
-			for i, c := range changes {
-				for k, e := range c.Entries {
-					e.Seq = stored[i].Entries[k].Seq
-				}
-			}
+		for _, c := range changes {
+			j.Drop(c.Blobs)
 		}
 		done(err)
 	})
+	return nil
 }
 
 func (j *Journal) prepare(c *Change) (*store.Change, error) {
 	s := &store.Change{Run: c.Run, Create: c.Create, State: c.State}
-	if c.Pinned != nil {
-		s.Blobs = append(s.Blobs, j.packer.blob(HashOf(c.Pinned), c.Pinned))
+	for _, b := range c.Blobs {
+		s.Blobs = append(s.Blobs, b.packed)
 	}
-	if len(c.Entries) > 0 {
-		s.Entries = make([]*store.Entry, len(c.Entries))
+	if len(c.Entries) == 0 {
+		return s, nil
 	}
+	entries := make([]store.Entry, len(c.Entries)) // one piece of memory for all
+	s.Entries = make([]*store.Entry, len(c.Entries))
 	for i, e := range c.Entries {
-		for _, v := range []struct {
-			value json.RawMessage
-			ref   **durable.Ref
-		}{{e.Input, &e.InputRef}, {e.Output, &e.OutputRef}} {
-			if len(v.value) > inlineMax {
-				*v.ref = &durable.Ref{Hash: HashOf(v.value), Bytes: len(v.value)}
-				s.Blobs = append(s.Blobs, j.packer.blob((*v.ref).Hash, v.value))
-			}
-		}
+		s.Blobs = j.spill(s.Blobs, e.Input, &e.InputRef)
+		s.Blobs = j.spill(s.Blobs, e.Output, &e.OutputRef)
 		body, err := encode(e)
 		if err != nil {
 			return nil, durable.Errorf(durable.CodeInvalid, "entry of run %s: %w", c.Run, err)
 		}
-		s.Entries[i] = &store.Entry{Body: body}
+		e.Seq = c.Head.Next
+		c.Head.seal(body)
+		entries[i] = store.Entry{Seq: e.Seq, Body: body}
+		s.Entries[i] = &entries[i]
 	}
 	return s, nil
 }
 
-// Put keeps data as a blob of a run. It does not wait: the blob commits no later
-// than any change appended after it.
-func (j *Journal) Put(run durable.RunID, data []byte) durable.Ref {
-	ref := durable.Ref{Hash: HashOf(data), Bytes: len(data)}
-	// A failed commit stops the store, so the change that would refer to the blob fails too.
-	j.store.Commit([]*store.Change{{Run: run, Blobs: []store.Blob{j.packer.blob(ref.Hash, data)}}}, func(error) {})
-	return ref
+// spill keeps a value that is too large for an entry as a blob.
+func (j *Journal) spill(blobs []store.Blob, value json.RawMessage, ref **durable.Ref) []store.Blob {
+	if len(value) <= inlineMax {
+		return blobs
+	}
+	*ref = &durable.Ref{Hash: HashOf(value), Bytes: len(value)}
+	return append(blobs, j.packer.blob((*ref).Hash, value))
 }
 
-// Get returns a blob and checks it against its hash. Errors: not_found, internal when damaged.
+// Get returns a blob, also one that is only staged, and checks it against its hash. Errors: not_found, internal when damaged.
 func (j *Journal) Get(ctx context.Context, ref durable.Ref) ([]byte, error) {
+	if data, ok := j.staged.get(ref.Hash); ok {
+		return data, nil
+	}
 	stored, err := j.store.Blob(ctx, ref.Hash)
 	if err != nil {
 		return nil, err
@@ -120,15 +122,34 @@ func (j *Journal) Get(ctx context.Context, ref durable.Ref) ([]byte, error) {
 }
 
 // Entries returns up to limit entries of a run with seq > after, values in blobs
-// left as refs.
+// left as refs. Error: internal when one of them is damaged or missing, which the
+// checksums tell; it is named.
 func (j *Journal) Entries(ctx context.Context, run durable.RunID, after int64, limit int) ([]durable.Entry, error) {
-	stored, err := j.store.Entries(ctx, run, after, limit)
-	if err != nil {
+	var h Head
+	before := 0 // how many entries are read only for their chain
+	if after >= 0 {
+		before = 1
+	}
+	stored, err := j.store.Entries(ctx, run, after-int64(before), limit+before)
+	if err != nil || len(stored) == 0 {
 		return nil, err
+	}
+	if before == 1 {
+		if stored[0].Seq != after {
+			return nil, durable.Errorf(durable.CodeInternal, "run %s: entry %d is missing", run, after)
+		}
+		if h, err = j.headAt(ctx, run, stored[0]); err != nil {
+			return nil, err
+		}
+		stored = stored[1:]
 	}
 	entries := make([]durable.Entry, len(stored))
 	for i, s := range stored {
-		if entries[i], err = decode(s.Seq, s.Body); err != nil {
+		text, err := h.open(s)
+		if err == nil {
+			err = decode(s.Seq, text, &entries[i])
+		}
+		if err != nil {
 			return nil, fmt.Errorf("run %s: %w", run, err)
 		}
 	}
@@ -137,18 +158,29 @@ func (j *Journal) Entries(ctx context.Context, run durable.RunID, after int64, l
 
 // All returns every entry of a run from seq from on.
 func (j *Journal) All(ctx context.Context, run durable.RunID, from int64) ([]durable.Entry, error) {
+	return j.Range(ctx, run, from, math.MaxInt64)
+}
+
+// Range returns the entries of a run with from <= seq < to.
+func (j *Journal) Range(ctx context.Context, run durable.RunID, from, to int64) ([]durable.Entry, error) {
 	var all []durable.Entry
-	for after := from - 1; ; {
-		page, err := j.Entries(ctx, run, after, pageSize)
+	for from < to {
+		limit := int(min(pageSize, to-from))
+		page, err := j.Entries(ctx, run, from-1, limit)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page...)
-		if len(page) < pageSize {
-			return all, nil
+		if all == nil {
+			all = page
+		} else {
+			all = append(all, page...)
 		}
-		after = page[len(page)-1].Seq
+		if len(page) < limit {
+			break
+		}
+		from += int64(limit)
 	}
+	return all, nil
 }
 
 // Load fills the input and output of an entry from its blobs.
@@ -180,10 +212,14 @@ func (j *Journal) Run(ctx context.Context, id durable.RunID) (durable.Run, error
 	if err != nil {
 		return run, err
 	}
-	end, err := decode(last.Seq, last.Body)
+	tail, err := j.Entries(ctx, id, last.Seq-1, 1)
 	if err != nil {
-		return run, fmt.Errorf("run %s: %w", id, err)
+		return run, err
 	}
+	if len(tail) == 0 {
+		return run, durable.Errorf(durable.CodeInternal, "run %s: entry %d is missing", id, last.Seq)
+	}
+	end := tail[0]
 	if err := j.Load(ctx, &end); err != nil {
 		return run, fmt.Errorf("run %s: %w", id, err)
 	}

@@ -66,8 +66,17 @@ func open(t *testing.T) (*journal.Journal, *damaging) {
 
 func add(t *testing.T, j *journal.Journal, c *journal.Change) error {
 	t.Helper()
+	if c.Head == nil {
+		head, err := j.Head(t.Context(), c.Run)
+		if err != nil && !errors.Is(err, durable.ErrNotFound) {
+			t.Fatal(err)
+		}
+		c.Head = &head
+	}
 	done := make(chan error, 1)
-	j.Append([]*journal.Change{c}, func(err error) { done <- err })
+	if err := j.Append([]*journal.Change{c}, func(err error) { done <- err }); err != nil {
+		return err
+	}
 	return <-done
 }
 
@@ -195,32 +204,34 @@ func TestDamagedEntry(t *testing.T) {
 	if !errors.Is(err, durable.ErrInternal) || !strings.Contains(err.Error(), "run abcd: entry 1 is damaged") {
 		t.Errorf("got %v", err)
 	}
-	if entries, err := j.All(t.Context(), "abcd", 2); err != nil || len(entries) != 1 {
-		t.Errorf("the entries behind it: %d, error %v", len(entries), err)
-	}
 }
 
-func TestPutIsThereBeforeWhatFollows(t *testing.T) {
+func TestStagedBlobs(t *testing.T) {
 	j, s := open(t)
 	create(t, j, "a", &durable.Entry{Kind: durable.EntryStarted})
 	data := []byte("content that several messages refer to")
-	ref := j.Put("a", data)
-	if again := j.Put("a", data); again != ref {
-		t.Errorf("the same content has two names: %v and %v", ref, again)
+	blob, again := j.Stage(data), j.Stage(data)
+	if again.Ref != blob.Ref {
+		t.Errorf("the same content has two names: %v and %v", blob.Ref, again.Ref)
 	}
-	if err := add(t, j, &journal.Change{Run: "a", Entries: []*durable.Entry{{Kind: durable.EntryDone, OutputRef: &ref}}}); err != nil {
+	reads := func(when string) {
+		t.Helper()
+		if got, err := j.Get(t.Context(), blob.Ref); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s: got %q, error %v", when, got, err)
+		}
+	}
+	reads("staged")
+	j.Drop([]journal.Blob{again})
+	reads("dropped once")
+	change := &journal.Change{Run: "a", Entries: []*durable.Entry{{Kind: durable.EntryDone, OutputRef: &blob.Ref}}, Blobs: []journal.Blob{blob}}
+	if err := add(t, j, change); err != nil {
 		t.Fatal(err)
 	}
-	got, err := j.Get(t.Context(), ref)
-	if err != nil || !bytes.Equal(got, data) {
-		t.Errorf("got %q, error %v", got, err)
-	}
-	pinned := json.RawMessage(`{"definition":true}`)
-	if err := add(t, j, &journal.Change{Run: "a", Pinned: pinned}); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := j.Get(t.Context(), durable.Ref{Hash: journal.HashOf(pinned)}); err != nil || !bytes.Equal(got, pinned) {
-		t.Errorf("pinned: %q, error %v", got, err)
+	reads("durable")
+	lost := j.Stage([]byte("what nobody appends"))
+	j.Drop([]journal.Blob{lost})
+	if _, err := j.Get(t.Context(), lost.Ref); !errors.Is(err, durable.ErrNotFound) {
+		t.Errorf("dropped: got %v", err)
 	}
 	if found, err := s.Check(t.Context()); err != nil || len(found) > 0 {
 		t.Errorf("found %v, error %v", found, err)

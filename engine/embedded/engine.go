@@ -6,7 +6,6 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -42,14 +41,18 @@ type Engine struct {
 
 	ctx   context.Context //nolint:containedctx // the engine's own life, ended by Close
 	stop  context.CancelCauseFunc
-	lives sync.WaitGroup // goroutines of runs in motion
+	firm  context.Context //nolint:containedctx // outlives ctx: under it run steps that must not be cut short
+	crew  crew            // the goroutines of turns and attempts
 	clock *clock
 
 	tree    sync.Mutex // held where more than one run is changed at once
 	mu      sync.Mutex
 	live    map[durable.RunID]*live
+	empty   *sync.Cond // of mu: no run is in memory
 	waiters map[durable.RunID][]chan durable.Run
 	closing bool
+
+	defs definitions
 }
 
 // New makes an engine and takes up every run that was in motion when the last
@@ -70,13 +73,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.register(cfg.Programs); err != nil {
 		return nil, err
 	}
-	e.ctx, e.stop = context.WithCancelCause(context.WithoutCancel(ctx))
-	e.clock = newClock(e) // runs that are taken up may park at once
-	if err := e.recover(ctx); err != nil {
-		e.stop(errClosing)
-		e.lives.Wait()
-		return nil, fmt.Errorf("take up unfinished runs: %w", err)
-	}
+	e.empty = sync.NewCond(&e.mu)
+	e.firm = context.WithoutCancel(ctx)
+	e.ctx, e.stop = context.WithCancelCause(e.firm)
+	e.clock = newClock(e)
+	e.crew.Go(e.recover)
 	go e.clock.loop()
 	return e, nil
 }
@@ -97,36 +98,6 @@ func (e *Engine) register(programs []durable.Program) error {
 	return nil
 }
 
-// recover claims every run that nobody drives any more.
-func (e *Engine) recover(ctx context.Context) error {
-	for {
-		ids, err := e.store.Ready(ctx, recoverPage)
-		if err != nil {
-			return err
-		}
-		fresh := 0
-		for _, id := range ids {
-			e.mu.Lock()
-			if e.live[id] == nil {
-				fresh++
-				run, err := e.store.Run(ctx, id)
-				if err != nil {
-					e.mu.Unlock()
-					return err
-				}
-				e.launch(e.newLive(run, run.Status == durable.Running))
-			}
-			e.mu.Unlock()
-		}
-		if len(ids) < recoverPage || fresh == 0 {
-			return nil
-		}
-	}
-}
-
-// recoverPage is how many runs are looked up at once when a data directory opens.
-const recoverPage = 100_000
-
 // Feed is where the events and deltas of this engine's runs come out.
 func (e *Engine) Feed() *event.Feed { return e.feed }
 
@@ -143,8 +114,8 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.stop(errClosing)
 	done := make(chan struct{})
 	go func() {
-		e.lives.Wait()
 		e.clock.stop()
+		e.rest()
 		close(done)
 	}()
 	select {
@@ -155,12 +126,36 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 }
 
+// rest returns once every run has left memory and nobody works for the engine any more.
+func (e *Engine) rest() {
+	e.wakeAll()
+	e.mu.Lock()
+	for len(e.live) > 0 {
+		e.empty.Wait()
+	}
+	e.mu.Unlock()
+	e.crew.Wait()
+}
+
+// wakeAll has every run notice that the engine stops.
+func (e *Engine) wakeAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.live {
+		l.wake()
+	}
+}
+
 var errClosing = durable.Errorf(durable.CodeUnavailable, "the engine is closing")
 
 // fail stops the engine after a store error: nothing may be acknowledged any more.
 func (e *Engine) fail(err error) {
+	if e.ctx.Err() != nil {
+		return
+	}
 	e.log.ErrorContext(e.ctx, "the engine stopped", slog.Any("error", err))
 	e.stop(err)
+	e.crew.Go(e.wakeAll)
 }
 
 // err says why the engine takes no more work, nil while it does.
@@ -183,129 +178,27 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 	if !chosen {
 		req.ID = NewRunID(time.Now())
 	}
-	l, change := e.birth(req, "", 0)
-	if err := e.enlist(ctx, l, chosen); err != nil {
+	run, started := e.birth(req, "", 0)
+	l, err := e.enlist(ctx, run, chosen)
+	if err != nil {
 		return "", fmt.Errorf("start %s: %w", req.Program, err)
 	}
-	if err := e.commit(ctx, l, change); err != nil {
-		e.forget(l)
+	defer l.release()
+	done := make(chan error, 1)
+	l.mu.Lock()
+	err = l.bear(started, req.Definition, func(err error) { done <- err })
+	l.mu.Unlock()
+	if err == nil {
+		l.turnHere()
+		err = await(ctx, done)
+	}
+	if err != nil {
 		return "", fmt.Errorf("start %s: %w", req.Program, err)
 	}
 	return req.ID, nil
 }
 
 func (e *Engine) names() []string { return slices.Sorted(maps.Keys(e.programs)) }
-
-// birth prepares a run and the change that creates it.
-func (e *Engine) birth(req durable.StartRequest, parent durable.RunID, command int) (*live, *journal.Change) {
-	now := stamp(time.Time{})
-	run := store.Run{
-		ID: req.ID, Name: req.Name, Program: req.Program, Parent: parent, Command: command, Created: now,
-		State: store.State{Status: durable.Running, Updated: now},
-	}
-	if req.Definition != nil {
-		run.Definition = journal.HashOf(req.Definition)
-	}
-	started := &durable.Entry{
-		Kind: durable.EntryStarted, Time: now, Name: req.Program, Input: req.Input, InputHash: shortHash(req.Input),
-		Parent: parent, Definition: run.Definition, Epoch: e.store.Epoch(),
-	}
-	l := e.newLive(run, false)
-	l.born, l.definition = true, req.Definition
-	return l, &journal.Change{Run: req.ID, Create: &run, Entries: []*durable.Entry{started}, Pinned: req.Definition}
-}
-
-// enlist makes a new run known before it is committed, so that nobody else brings it
-// to life. An ID that somebody chose may be taken: that is found out here, because to
-// whoever asks for the run meanwhile this live would be it.
-func (e *Engine) enlist(ctx context.Context, l *live, chosen bool) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing {
-		return errClosing
-	}
-	taken := e.live[l.run.ID] != nil
-	if !taken && chosen {
-		_, err := e.store.Run(ctx, l.run.ID)
-		if err != nil && !errors.Is(err, durable.ErrNotFound) {
-			return err
-		}
-		taken = err == nil
-	}
-	if taken {
-		return durable.Errorf(durable.CodeConflict, "a run %s exists", l.run.ID)
-	}
-	e.launch(l)
-	return nil
-}
-
-// launch starts driving; the caller holds e.mu.
-func (e *Engine) launch(l *live) {
-	e.live[l.run.ID] = l
-	e.lives.Go(l.drive)
-}
-
-func (e *Engine) forget(l *live) {
-	l.abandon()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.live[l.run.ID] == l {
-		delete(e.live, l.run.ID)
-	}
-}
-
-// acquire returns the live of a run, bringing it to life if it is parked. It does
-// not park again before the caller lets go with release. Errors: not_found,
-// conflict when it has ended or is blocked.
-func (e *Engine) acquire(ctx context.Context, id durable.RunID) (*live, error) {
-	return e.revive(ctx, id, false)
-}
-
-// revive is acquire for those who may take up blocked runs too.
-func (e *Engine) revive(ctx context.Context, id durable.RunID, blocked bool) (*live, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing {
-		return nil, errClosing
-	}
-	if l := e.live[id]; l != nil && (blocked || !l.still) {
-		l.hold()
-		return l, nil
-	}
-	run, err := e.store.Run(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if run.Status.Final() {
-		return nil, durable.Errorf(durable.CodeConflict, "run %s has ended: %s", id, run.Status)
-	}
-	if run.Status == durable.Blocked {
-		if !blocked {
-			return nil, durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", id, run.Reason)
-		}
-		l := e.newLive(run, false)
-		l.still = true // nobody drives it: it is only there to be ended, or to be told of a child's end
-		l.hold()
-		e.live[id] = l
-		return l, nil
-	}
-	if run.Status == durable.Running {
-		run.Status = durable.Waiting // not in motion here means parked, whatever the row still says
-	}
-	l := e.newLive(run, false)
-	l.hold()
-	e.launch(l)
-	return l, nil
-}
-
-// commit appends one change of a live run and waits until it is durable.
-func (e *Engine) commit(ctx context.Context, l *live, change *journal.Change) error {
-	done := make(chan error, 1)
-	if err := l.append(change, func(err error) { done <- err }); err != nil {
-		return err
-	}
-	return await(ctx, done)
-}
 
 // await waits for the outcome of a commit as long as ctx lives.
 func await(ctx context.Context, done <-chan error) error {
@@ -324,7 +217,12 @@ func (e *Engine) record(ctx context.Context, id durable.RunID, entry *durable.En
 		return err
 	}
 	defer l.release()
-	return e.commit(ctx, l, &journal.Change{Run: id, Entries: []*durable.Entry{entry}})
+	done := make(chan error, 1)
+	if err := l.append(entry, func(err error) { done <- err }); err != nil {
+		return err
+	}
+	l.turnHere()
+	return await(ctx, done)
 }
 
 // Get implements durable.Engine.

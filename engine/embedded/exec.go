@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime/debug"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -37,7 +38,8 @@ type command struct {
 	name      string
 	input     json.RawMessage
 	inputHash string
-	shield    bool // issued under Shield: a cancel does not reach it
+	shield    bool      // issued under Shield: a cancel does not reach it
+	issued    time.Time // by the journal's clock, the same on every replay
 
 	step      durable.StepCall
 	delay     time.Duration
@@ -53,7 +55,8 @@ type command struct {
 	result   *durable.Entry
 
 	// what the live run does about it
-	busy bool // an attempt is in flight, or its own entry is being appended
+	busy  bool // an attempt is in flight, or its own entry is being appended
+	asked bool // its outcome was in doubt, and whoever could tell was asked
 }
 
 // routine is a coroutine of the program.
@@ -132,9 +135,14 @@ func (x *exec) stop() {
 	}
 }
 
+// stoppable reports whether a coroutine is left to unwind.
+func (x *exec) stoppable() bool {
+	return slices.ContainsFunc(x.routines, func(r *routine) bool { return !r.done })
+}
+
 // issue gives a command its number.
 func (x *exec) issue(c *command) *future {
-	c.number = len(x.commands)
+	c.number, c.issued = len(x.commands), x.info.Now
 	x.commands = append(x.commands, c)
 	x.open = append(x.open, c)
 	return &future{x: x, c: c}

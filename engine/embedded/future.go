@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -95,16 +96,22 @@ func (b *inbox) Receive(ctx durable.Context, out any) error {
 	return decode(e.Name, e.Input, out)
 }
 
-// unreceived lists the seqs of all signals that no one has received, oldest first.
-func (x *exec) unreceived() []int64 {
-	var seqs []int64
+// unreceived lists all signals that no one has received, oldest first.
+func (x *exec) unreceived() []*durable.Entry {
+	var signals []*durable.Entry
 	for _, b := range x.inboxes {
-		for _, e := range b.queue {
-			seqs = append(seqs, e.Seq)
-		}
+		signals = append(signals, b.queue...)
 	}
-	slices.Sort(seqs)
-	return seqs
+	slices.SortFunc(signals, func(a, b *durable.Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+	return signals
+}
+
+func seqs(entries []*durable.Entry) []int64 {
+	var list []int64
+	for _, e := range entries {
+		list = append(list, e.Seq)
+	}
+	return list
 }
 
 func decode(what string, data json.RawMessage, out any) error {

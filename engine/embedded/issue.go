@@ -1,11 +1,12 @@
 package embedded
 
 import (
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/store"
 )
 
 // parkMin is the wait below which a run stays in memory: parking and coming back
@@ -38,11 +39,11 @@ func (l *live) issue() {
 }
 
 // record appends an entry about a command and marks the command busy until it is
-// applied. An error means that the run is over, which its goroutine will learn.
+// applied. An error means that the run is over, which the next turn will learn.
 func (l *live) record(c *command, e *durable.Entry) {
 	c.busy = true
 	e.Command, e.Name, e.InputHash = c.number, c.name, c.inputHash
-	_ = l.append(&journal.Change{Run: l.run.ID, Entries: []*durable.Entry{e}}, nil)
+	_ = l.append(e, nil)
 }
 
 // giveUp closes a command that a cancel overtook. A child is left to end by its own cancel.
@@ -61,23 +62,28 @@ func (l *live) giveUp(c *command) {
 }
 
 func (l *live) issueStep(c *command, now time.Time) {
-	if c.intent || c.until.After(now) {
-		return // in doubt, or between two attempts
-	}
 	fn := l.engine.steps[c.step.Func]
 	c.step.Options = c.step.Options.Or(fn.Options)
 	if c.step.Options.Effect == "" {
 		c.step.Options.Effect = durable.Idempotent
 	}
-	if c.step.Options.Effect != durable.Irreversible {
-		c.busy = true
-		l.attempt(c)
+	switch {
+	case c.intent && fn.Reconcile != nil && !c.asked:
+		l.reconcile(c)
 		return
+	case c.intent || c.until.After(now):
+		return // in doubt, or between two attempts
 	}
-	l.record(c, &durable.Entry{
-		Kind: durable.EntryIntent, Func: c.step.Func, Effect: durable.Irreversible, Attempt: c.attempt + 1,
-		Started: stamp(time.Time{}), Input: c.input, Epoch: l.engine.store.Epoch(),
-	})
+	effect := c.step.Options.Effect
+	if effect == durable.Irreversible {
+		l.record(c, &durable.Entry{
+			Kind: durable.EntryIntent, Func: c.step.Func, Effect: effect, Attempt: c.attempt + 1,
+			Started: stamp(time.Time{}), Input: c.input, Epoch: l.engine.store.Epoch(),
+		})
+	}
+	c.busy = true
+	// After a take-over even a step that reads waits: it may be what kills the process.
+	l.launch(l.newTry(c), effect == durable.Read && l.claimed == nil)
 }
 
 func (l *live) issueTimer(c *command, now time.Time) {
@@ -97,43 +103,62 @@ func (l *live) issueChild(c *command) {
 		return
 	}
 	c.busy = true
-	child, birth := e.birth(durable.StartRequest{
+	run, started := e.birth(durable.StartRequest{
 		ID: NewRunID(time.Now()), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
-	}, l.run.ID, c.number)
+	}, l.id, c.number)
 	entry := &durable.Entry{
-		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: child.run.ID,
+		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: run.ID,
 	}
-	if err := e.enlist(e.ctx, child, false); err != nil {
+	child, err := e.enlist(e.ctx, run, false)
+	if err != nil {
 		return // closing
 	}
-	e.tree.Lock()
-	defer e.tree.Unlock()
-	here := &journal.Change{Run: l.run.ID, Entries: []*durable.Entry{entry}}
-	if err := l.appendBoth(here, child, birth, func(error) {}); err != nil {
-		e.forget(child)
+	defer child.release()
+	err = e.together(l, child, func() error {
+		return errors.Join(l.appendLocked(entry, nil), child.bear(started, c.child.Definition, nil))
+	})
+	if err != nil {
+		child.mu.Lock()
+		child.ended = true // it never began: this run was ended by somebody else
+		child.mu.Unlock()
+		return
 	}
+	child.wake()
 }
 
 // rest parks the run when nothing is on its way, and sets the alarm for a wait
-// that is too short for that. True means that the run has left memory.
-func (l *live) rest() (bool, error) {
+// that is too short for that.
+func (l *live) rest() error {
 	waits, wake, still := l.waits()
 	if !still {
-		return false, nil
+		return nil
 	}
 	if len(waits) == 0 {
-		return false, durable.Errorf(durable.CodeInternal, "program %s waits for nothing: a coroutine that never ends, or a Select without arguments", l.run.Program)
+		return durable.Errorf(durable.CodeInternal, "program %s waits for nothing: a coroutine that never ends, or a Select without arguments", l.run.Program)
 	}
 	if !wake.IsZero() {
 		if d := time.Until(wake); d < parkMin {
 			if l.alarm == nil {
-				l.alarm = time.AfterFunc(d, l.poke)
+				l.alarm = time.AfterFunc(d, l.wake)
+			} else {
+				l.alarm.Reset(d)
 			}
-			l.alarm.Reset(d)
-			return false, nil
+			return nil
 		}
 	}
-	return l.park(waits, wake), nil
+	l.park(waits, wake)
+	return nil
+}
+
+// park notes that the run waits; it leaves memory once that is durable and nothing came
+// in between. A run that was read from the store and waits as before changes nothing.
+func (l *live) park(waits []durable.Wait, wake time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.mail) > 0 || len(l.flight) > 0 || l.ended || l.run.Status == durable.Waiting {
+		return
+	}
+	l.setState(func(s *store.State) { s.Status, s.Waits, s.Wake = durable.Waiting, waits, wake })
 }
 
 // waits lists what the run waits for and when the clock must wake it; still is
@@ -173,17 +198,28 @@ func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
 
 // remember keeps what others may ask about while the run is in motion.
 func (l *live) remember(e *durable.Entry) {
+	switch e.Kind {
+	case durable.EntryAsked, durable.EntryAnswered, durable.EntryIntent, durable.EntryDone, durable.EntryAttempt:
+	default:
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch e.Kind {
 	case durable.EntryAsked:
+		if l.questions == nil {
+			l.questions = map[string]*question{}
+		}
 		l.questions[e.Interrupt.ID] = &question{interrupt: *e.Interrupt, command: e.Command}
 	case durable.EntryAnswered:
 		for _, q := range l.questions {
 			q.answered = q.answered || q.command == e.Command
 		}
 	case durable.EntryIntent:
-		l.doubts[e.Command] = &doubt{intent: e}
+		if l.doubts == nil {
+			l.doubts = map[int]*durable.Entry{}
+		}
+		l.doubts[e.Command] = e
 	case durable.EntryDone, durable.EntryAttempt:
 		delete(l.doubts, e.Command)
 	default:

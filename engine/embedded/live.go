@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -12,41 +11,49 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-// live is a run in motion. Its goroutine owns x; everything that others touch is
-// behind mu.
+// live is a run in memory. It has no goroutine of its own: whoever has news for it
+// turns it (see turn), one at a time, and that one owns x. Everything that others touch
+// is behind mu.
+//
+// An entry is applied to the program as soon as it is appended, before it is durable:
+// what a program computes can be computed again. What leaves the process waits: a step
+// begins, a watcher sees an event and a caller gets an answer once everything before it
+// is on the disk. Only a step that reads may begin earlier.
 type live struct {
-	engine     *Engine
-	claim      bool // taken over from a process that died: record it first
-	still      bool // blocked: there without a goroutine, for as long as it is held
-	born       bool // new: its journal is what is in the mail
-	definition []byte
-
-	// Steps run under one of these. firm is ended by kill alone, so that an
-	// irreversible step is not cut when the process is told to stop; ctx ends with
-	// the engine too, soft also with a cancel.
-	firm, ctx, soft context.Context //nolint:containedctx // the life of the run in this process
-	kill, halt      context.CancelFunc
+	engine *Engine
+	id     durable.RunID
+	opened chan struct{} // closed once it is known what the run is
+	fault  error         // why that cannot be known; read after opened
 
 	x       *exec
-	applied int64 // seq of the last applied entry
+	applied int64          // seq of the last applied entry
+	first   *durable.Entry // of a run that was just born: the store may not have it yet
+	base    int64          // entries before it were there when the live was opened
+	claimed chan error     // the claim of a run whose process died: durable, or why not
+	alarm   *time.Timer    // wakes the run for a wait too short to park
 
-	mu       sync.Mutex
-	run      store.Run        // State is what was last appended
-	mail     []*durable.Entry // committed, not yet applied
-	pending  int              // appended, not yet committed
-	inflight int              // attempts running
-	holds    int              // callers who are about to append
-	stuck    error            // a step found that this machine lacks something
-	ended    bool             // its end was appended, or it was given up: nothing more is
-	last     time.Time        // time of the newest entry
-	wake     chan struct{}    // holds one token while there may be something to do
+	mu      sync.Mutex
+	run     store.Run        // State is what was last appended
+	head    journal.Head     // what the next batch follows
+	next    int64            // seq of the next entry
+	last    time.Time        // time of the newest entry
+	mail    []*durable.Entry // appended, not yet applied
+	out     *batch           // appended, not yet on its way to the store; nil = nothing
+	way     *batch           // the newest one on its way; nil = none
+	pending int              // batches on their way
+	flight  []*try           // attempts that were issued and have not reported
+	holds   int              // callers who are about to append
+	stuck   error            // a step found that this machine lacks something
+	ended   bool             // its end or block was appended: nothing more is
+	shelved bool             // the engine stops: the next process goes on with it
+	turning bool             // somebody turns it
+	again   bool             // and has to turn it once more
+	gone    bool             // it has left memory
+	left    chan struct{}    // closed then
 
-	questions map[string]*question // by interrupt ID
-	doubts    map[int]*doubt       // irreversible steps without an outcome, by command
-
-	loaded chan struct{} // closed once the journal is replayed
-	gone   chan struct{} // closed when the goroutine ends
-	alarm  *time.Timer   // pokes the run for a wait too short to park; owned by the goroutine
+	questions map[string]*question   // by interrupt ID
+	doubts    map[int]*durable.Entry // intents without an outcome, by command
+	loaded    chan struct{}          // closed once the journal is replayed or the run is over
 }
 
 // question is an interrupt as the journal knows it.
@@ -56,146 +63,188 @@ type question struct {
 	answered  bool
 }
 
-// doubt is an irreversible step whose outcome is not known.
-type doubt struct {
-	intent   *durable.Entry
-	resolved bool
+// batch is what a run appends in one transaction.
+type batch struct {
+	create  bool
+	blobs   []journal.Blob
+	entries []*durable.Entry
+	state   bool      // the state of the run changed
+	run     store.Run // as it is then; set when the batch goes on its way
+	done    []func(error)
+	tries   []*try // to begin once the batch is durable
 }
 
-func (e *Engine) newLive(run store.Run, claim bool) *live {
-	l := &live{engine: e, run: run, claim: claim, applied: -1, wake: make(chan struct{}, 1), last: run.Updated, loaded: make(chan struct{}), gone: make(chan struct{})}
-	l.firm, l.kill = context.WithCancel(context.WithoutCancel(e.ctx))
-	var end context.CancelCauseFunc
-	l.ctx, end = context.WithCancelCause(e.ctx)
-	context.AfterFunc(l.firm, func() { end(durable.ErrCanceled) })
-	l.soft, l.halt = context.WithCancel(l.ctx)
-	return l
+func (e *Engine) newLive(id durable.RunID) *live {
+	return &live{engine: e, id: id, applied: -1, opened: make(chan struct{}), loaded: make(chan struct{}), left: make(chan struct{})}
 }
 
-// append commits a change of this run. Its entries are applied once they are
-// durable, in seq order with all others; done, which may be nil, is called right
-// before. Error: conflict when the run has ended.
-func (l *live) append(change *journal.Change, done func(error)) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.appendLocked(change, done)
-}
-
-func (l *live) appendLocked(change *journal.Change, done func(error)) error {
-	if err := l.prepare(change); err != nil {
-		return err
-	}
-	l.engine.journal.Append([]*journal.Change{change}, func(err error) {
-		l.committed(change, err)
-		if done != nil {
-			done(err)
-		}
-	})
-	return nil
-}
-
-// appendBoth commits a change of this run together with one of another. The
-// engine's tree lock is held, so that two runs never wait for each other's lock.
-func (l *live) appendBoth(here *journal.Change, other *live, there *journal.Change, done func(error)) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	other.mu.Lock()
-	defer other.mu.Unlock()
-	if err := errors.Join(l.over(), other.over()); err != nil {
-		return err
-	}
-	if err := errors.Join(l.prepare(here), other.prepare(there)); err != nil {
-		return err // cannot be: both are under their locks
-	}
-	l.engine.journal.Append([]*journal.Change{here, there}, func(err error) {
-		other.committed(there, err)
-		l.committed(here, err)
-		done(err)
-	})
-	return nil
+// is makes a live be a run whose journal ends at head.
+func (l *live) is(run store.Run, head journal.Head) {
+	l.run, l.head, l.next, l.base, l.last = run, head, head.Next, head.Next, run.Updated
 }
 
 // over says why nothing more can be appended; nil while it can.
 func (l *live) over() error {
 	switch {
 	case l.ended && l.run.Status == durable.Blocked:
-		return durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", l.run.ID, l.run.Reason)
+		return durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", l.id, l.run.Reason)
 	case l.ended:
-		return durable.Errorf(durable.CodeConflict, "run %s has ended", l.run.ID)
+		return durable.Errorf(durable.CodeConflict, "run %s has ended", l.id)
 	}
 	return nil
 }
 
-// prepare stamps a change and counts it as pending; the caller holds l.mu and
-// appends it before letting go.
-func (l *live) prepare(change *journal.Change) error {
+// append adds an entry to the journal: the program sees it with the next turn, the
+// store gets it at the end of that. The caller turns the run afterwards. done, which
+// may be nil, is told when it is durable. Error: conflict when the run has ended.
+func (l *live) append(e *durable.Entry, done func(error)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.appendLocked(e, done)
+}
+
+func (l *live) appendLocked(e *durable.Entry, done func(error)) error {
 	if err := l.over(); err != nil {
 		return err
 	}
-	for _, e := range change.Entries {
-		e.Time = stamp(l.last)
-		l.last = e.Time
-		l.ended = l.ended || e.Kind == durable.EntryEnded
+	l.stamp(e)
+	l.mail = append(l.mail, e)
+	b := l.batch()
+	b.entries = append(b.entries, e)
+	if done != nil {
+		b.done = append(b.done, done)
 	}
-	switch {
-	case change.State != nil:
-		change.State.Updated = stamp(l.run.Updated)
-		start := l.run.Start // known once the change is committed
-		l.run.State = *change.State
-		l.run.Start = start
-	case change.Create == nil && (l.run.Status == durable.Waiting || l.run.Status == durable.Queued):
-		// It was parked or left over: from here on a crash, or the end of this process,
-		// must not leave it asleep.
-		l.run.Status, l.run.Updated, l.run.Wake, l.run.Waits = durable.Running, stamp(l.run.Updated), time.Time{}, nil
-		if l.engine.ctx.Err() != nil {
-			l.run.Status = durable.Queued // nobody drives it here any more
-		}
-		state := l.run.State
-		change.State = &state
-	}
-	l.pending++
+	l.ended = l.ended || e.Kind == durable.EntryEnded
+	l.rouse()
 	return nil
 }
 
-// committed runs on the writer: it puts durable entries into the mail.
-func (l *live) committed(own *journal.Change, err error) {
-	l.mu.Lock()
-	l.pending--
-	if err == nil {
-		l.mail = append(l.mail, own.Entries...)
+// stamp gives an entry its time and its place in the journal.
+func (l *live) stamp(e *durable.Entry) {
+	e.Time = stamp(l.last)
+	l.last = e.Time
+	e.Seq = l.next
+	l.next++
+}
+
+func (l *live) batch() *batch {
+	if l.out == nil {
+		l.out = &batch{}
 	}
-	l.mu.Unlock()
-	switch n := len(own.Entries); {
-	case err != nil && !refused(err):
-		l.engine.fail(err)
-	case err == nil && n > 0:
-		last := own.Entries[n-1]
-		l.engine.feed.Committed(l.run.ID, last.Seq)
-		if last.Kind == durable.EntryEnded {
-			l.engine.ended(l, last)
+	return l.out
+}
+
+// rouse notes that a run that was parked or left over is in motion: from here on a
+// crash, or the end of this process, must not leave it asleep.
+func (l *live) rouse() {
+	if l.run.Status != durable.Waiting && l.run.Status != durable.Queued {
+		return
+	}
+	to := durable.Running
+	if l.engine.ctx.Err() != nil {
+		to = durable.Queued // nobody drives it here any more
+	}
+	if l.run.Status != to {
+		l.setState(func(s *store.State) { s.Status, s.Wake, s.Waits = to, time.Time{}, nil })
+	}
+}
+
+func (l *live) setState(change func(*store.State)) {
+	change(&l.run.State)
+	l.run.Updated = stamp(l.run.Updated)
+	l.batch().state = true
+}
+
+// flush sends what was appended to the store; the caller holds l.mu.
+func (l *live) flush() {
+	if change, b := l.pack(); b != nil {
+		l.engine.send([]*journal.Change{change}, []*live{l}, []*batch{b})
+	}
+}
+
+// pack takes what was appended as one change; nil when there is nothing to write. What
+// only waits to begin then goes with the batch before it.
+func (l *live) pack() (*journal.Change, *batch) {
+	b := l.out
+	l.out = nil
+	switch {
+	case b == nil:
+		return nil, nil
+	case !b.create && !b.state && len(b.entries) == 0:
+		if l.way == nil {
+			l.engine.begin(b.tries)
+		} else {
+			l.way.tries = append(l.way.tries, b.tries...)
+		}
+		return nil, nil
+	}
+	b.run = l.run
+	change := &journal.Change{Run: l.id, Head: &l.head, Entries: b.entries, Blobs: b.blobs}
+	switch {
+	case b.create:
+		change.Create = &b.run
+	case b.state:
+		change.State = &b.run.State
+	}
+	l.way = b
+	l.pending++
+	return change, b
+}
+
+// send hands the changes of one or more runs to the store as one group; the caller
+// holds the locks of all of them.
+func (e *Engine) send(changes []*journal.Change, lives []*live, batches []*batch) {
+	done := func(err error) {
+		for i, l := range lives {
+			l.committed(batches[i], err)
 		}
 	}
-	l.poke()
+	if err := e.journal.Append(changes, done); err != nil {
+		e.crew.Go(func() { // an entry of ours that cannot be encoded: a fault, found before anything was written
+			e.fail(err)
+			done(err)
+		})
+	}
+}
+
+// committed is called in the order of the journal once a batch is durable, or refused.
+// It must not block: it runs where the store reports.
+func (l *live) committed(b *batch, err error) {
+	e := l.engine
+	if err != nil && (!b.create || !refused(err)) {
+		e.fail(err)
+	}
+	l.mu.Lock()
+	l.pending--
+	if l.way == b {
+		l.way = nil
+	}
+	tries := b.tries
+	if err != nil {
+		l.ended = l.ended || b.create // it never began
+		for _, t := range tries {
+			l.landed(t)
+		}
+	}
+	l.mu.Unlock()
+	if err == nil {
+		if n := len(b.entries); n > 0 {
+			e.feed.Committed(l.id, b.entries[n-1].Seq)
+		}
+		e.begin(tries)
+	}
+	for _, done := range b.done {
+		done(err)
+	}
+	if err == nil && (b.state || b.create) {
+		e.settled(b)
+	}
+	e.sweep(l)
 }
 
 // refused reports whether the store turned down one group and goes on with others.
 func refused(err error) bool {
 	return errors.Is(err, durable.ErrConflict) || errors.Is(err, durable.ErrNotFound) || errors.Is(err, durable.ErrInvalid)
-}
-
-func (l *live) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// halted says why the run must be blocked, once all that is on its way is applied;
-// busy is true while something still is.
-func (l *live) halted() (busy bool, cause error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.inflight > 0 || l.pending > 0 || len(l.mail) > 0, l.stuck
 }
 
 // hold keeps the run in memory until release.
@@ -206,24 +255,50 @@ func (l *live) hold() {
 }
 
 func (l *live) release() {
-	l.engine.mu.Lock()
-	defer l.engine.mu.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.holds--
-	l.poke() // it may park now
-	if l.still && l.holds == 0 && l.engine.live[l.run.ID] == l {
-		delete(l.engine.live, l.run.ID)
-	}
+	l.mu.Unlock()
+	l.engine.sweep(l)
 }
 
-// abandon gives up a run that was never created.
-func (l *live) abandon() {
+// idle reports whether the run can leave memory; the caller holds l.mu.
+func (l *live) idle() bool {
+	if l.turning || l.pending > 0 || l.holds > 0 || l.out != nil || len(l.flight) > 0 || l.gone {
+		return false
+	}
+	return l.asleep() || (len(l.mail) == 0 && (l.run.Status == durable.Waiting || l.run.Status == durable.Queued))
+}
+
+// asleep reports whether nobody is to turn the run: it is over, blocked, left to the
+// next process, or could not be opened. The caller holds l.mu.
+func (l *live) asleep() bool {
+	return l.ended || l.shelved || l.fault != nil || l.run.Status == durable.Blocked
+}
+
+// sweep takes a run out of memory if nothing keeps it there. Whoever comes next reads
+// it from the store, which has all of it.
+func (e *Engine) sweep(l *live) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	l.mu.Lock()
-	l.ended = true
-	l.mu.Unlock()
-	l.kill()
-	l.poke()
+	defer l.mu.Unlock()
+	if !l.idle() {
+		return
+	}
+	l.gone = true
+	close(l.left)
+	if e.live[l.id] == l {
+		delete(e.live, l.id)
+	}
+	if l.alarm != nil {
+		l.alarm.Stop()
+	}
+	if l.x != nil && l.x.stoppable() {
+		e.crew.Go(l.x.stop) // deferred functions of the program run there
+	}
+	if len(e.live) == 0 {
+		e.empty.Broadcast()
+	}
 }
 
 // take empties the mail.
@@ -235,51 +310,21 @@ func (l *live) take() []*durable.Entry {
 	return mail
 }
 
-// putBack returns mail that was taken but belongs to what comes next.
-func (l *live) putBack(mail []*durable.Entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mail = append(slices.Clip(mail), l.mail...)
-	if len(l.mail) > 0 {
-		l.poke()
+// landed removes a try that has reported; the caller holds l.mu.
+func (l *live) landed(t *try) {
+	if i := slices.Index(l.flight, t); i >= 0 {
+		l.flight = slices.Delete(l.flight, i, i+1)
 	}
 }
 
-// park lets the run leave memory if nothing is on its way. The caller is the
-// run's goroutine, which ends when park returns true.
-func (l *live) park(waits []durable.Wait, wake time.Time) bool {
-	e := l.engine
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// cutShort ends the contexts of attempts in flight: all of them, or those that a cancel
+// reaches.
+func (l *live) cutShort(all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.mail) > 0 || l.pending > 0 || l.inflight > 0 || l.holds > 0 || l.ended || e.ctx.Err() != nil {
-		return false
+	for _, t := range l.flight {
+		if all || (!t.intent && !t.shield) {
+			t.cancel(durable.ErrCanceled)
+		}
 	}
-	l.run.Status, l.run.Waits, l.run.Wake, l.run.Updated = durable.Waiting, waits, wake, stamp(l.run.Updated)
-	l.leave()
-	return true
-}
-
-// leave takes the run out of memory with the state it has, and records why if there
-// is more to say; the caller holds e.mu and l.mu. Whoever comes next brings up
-// another live, whose changes commit after this one.
-func (l *live) leave(why ...*durable.Entry) {
-	e := l.engine
-	l.ended = true
-	delete(e.live, l.run.ID)
-	run := l.run
-	e.journal.Append([]*journal.Change{{Run: run.ID, State: &run.State, Entries: why}}, func(err error) {
-		if err != nil {
-			e.fail(err)
-			return
-		}
-		view := journal.View(run)
-		for _, entry := range why {
-			view.Error = entry.Error
-			e.feed.Committed(run.ID, entry.Seq)
-		}
-		e.clock.wakeAt(run.Wake)
-		e.settled(view)
-	})
 }

@@ -351,7 +351,7 @@ func TestCanceledTimer(t *testing.T) {
 		if r := waitLong(t, e, "sleeper"); r.Status != durable.Canceled || time.Since(began) != 3*day {
 			t.Errorf("the run is %s (%s) after %s", r.Status, r.Reason, time.Since(began))
 		}
-		if due, next, err := s.Due(t.Context(), began.Add(365*day), 10); err != nil || len(due) > 0 || !next.IsZero() {
+		if due, next, err := s.Due(t.Context(), began.Add(365*day), store.Wakeup{}, 10); err != nil || len(due) > 0 || !next.IsZero() {
 			t.Errorf("due %v, next %s, error %v", due, next, err)
 		}
 	})

@@ -12,19 +12,21 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-// head is where the journal of a run stands: its row number and the next seq.
+// head is where the journal of a run stands: its row number, the next seq and the
+// checksum of what never changes in its row.
 type head struct {
 	row  int64
 	next int64
+	seal int64
 }
 
 // transaction writes batches through prepared statements on the one connection.
 // It is used by the writer goroutine alone.
 type transaction struct {
-	ctx                                                  context.Context //nolint:containedctx // the lifetime of the connection, not of a request
-	conn                                                 *sql.Conn
-	begin, commit, rollback                              *sql.Stmt
-	insertRun, insertEntry, insertBlob, setRun, findHead *sql.Stmt
+	ctx                                                           context.Context //nolint:containedctx // the lifetime of the connection, not of a request
+	conn                                                          *sql.Conn
+	begin, commit, rollback                                       *sql.Stmt
+	insertRun, insertEntry, insertBlob, setMark, setRun, findHead *sql.Stmt
 
 	// heads of runs that are being written; a run leaves when it parks or ends.
 	heads map[durable.RunID]head
@@ -44,11 +46,12 @@ func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
 		{&t.begin, `BEGIN IMMEDIATE`},
 		{&t.commit, `COMMIT`},
 		{&t.rollback, `ROLLBACK`},
-		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
+		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&t.insertEntry, `INSERT INTO ev (run, seq, body) VALUES (?, ?, ?)`},
 		{&t.insertBlob, `INSERT INTO blob (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING`},
-		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = coalesce(?, start) WHERE n = ?`},
-		{&t.findHead, `SELECT n, (SELECT max(seq) FROM ev WHERE ev.run = run.n) FROM run WHERE id = ?`},
+		{&t.setMark, `INSERT INTO mark (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`},
+		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = ?, sum = ? WHERE n = ?`},
+		{&t.findHead, `SELECT n, seal, coalesce((SELECT max(seq) + 1 FROM ev WHERE ev.run = run.n), shared) FROM run WHERE id = ?`},
 	} {
 		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // close does
 			return nil, errors.Join(err, t.close())
@@ -61,7 +64,7 @@ func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
 // and its files, for as long as the process lives.
 func (t *transaction) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setRun, t.findHead} {
+	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setMark, t.setRun, t.findHead} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
@@ -88,14 +91,19 @@ func (t *transaction) apply(batch []*group) error {
 // that can be refused is found before the first row is written.
 func (t *transaction) group(g *group) error {
 	for _, c := range g.changes {
-		if c.Create != nil {
+		if c.Create != nil || c.Run == "" {
 			continue
 		}
-		if _, err := t.head(c.Run); errors.Is(err, sql.ErrNoRows) {
+		h, err := t.head(c.Run)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
 			g.err = durable.Errorf(durable.CodeNotFound, "no run %s", c.Run)
 			return nil
-		} else if err != nil {
+		case err != nil:
 			return err
+		case len(c.Entries) > 0 && c.Entries[0].Seq != h.next:
+			g.err = durable.Errorf(durable.CodeConflict, "entry %d of run %s does not follow: the next one is %d", c.Entries[0].Seq, c.Run, h.next)
+			return nil
 		}
 	}
 	for _, c := range g.changes {
@@ -124,12 +132,8 @@ func (t *transaction) head(id durable.RunID) (head, error) {
 		return h, nil
 	}
 	var h head
-	var last sql.NullInt64
-	if err := t.findHead.QueryRowContext(t.ctx, string(id)).Scan(&h.row, &last); err != nil {
+	if err := t.findHead.QueryRowContext(t.ctx, string(id)).Scan(&h.row, &h.seal, &h.next); err != nil {
 		return h, err
-	}
-	if last.Valid {
-		h.next = last.Int64 + 1
 	}
 	t.heads[id] = h
 	return h, nil
@@ -140,8 +144,10 @@ func (t *transaction) create(r *store.Run) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	seal := sealOf(r)
 	res, err := t.insertRun.ExecContext(t.ctx, string(r.ID), r.Name, r.Program, r.Definition, string(r.Parent), r.Command, micros(r.Created),
-		string(r.Status), r.Reason, micros(r.Updated), micros(r.Wake), waits, r.Segment, r.Start)
+		r.Queue, r.Priority, r.Share, string(r.Base), r.Shared, seal,
+		string(r.Status), r.Reason, micros(r.Updated), micros(r.Wake), orNull(waits), r.Segment, r.Start, sumOf(seal, &r.State, waits))
 	if err != nil {
 		return false, err
 	}
@@ -152,7 +158,7 @@ func (t *transaction) create(r *store.Run) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	t.heads[r.ID] = head{row: row}
+	t.heads[r.ID] = head{row: row, next: r.Shared, seal: seal}
 	return true, nil
 }
 
@@ -162,33 +168,44 @@ func (t *transaction) change(c *store.Change) error {
 			return err
 		}
 	}
+	for _, m := range c.Marks {
+		if _, err := t.setMark.ExecContext(t.ctx, m.Key, m.Value); err != nil {
+			return err
+		}
+	}
+	if c.Run == "" {
+		return nil
+	}
 	h := t.heads[c.Run]
-	first := h.next
 	for _, e := range c.Entries {
-		e.Seq = h.next
 		if _, err := t.insertEntry.ExecContext(t.ctx, h.row, e.Seq, e.Body); err != nil {
 			return err
 		}
-		h.next++
+		h.next = e.Seq + 1
 	}
 	t.heads[c.Run] = h
-	if c.State == nil {
-		return nil
+	return t.state(c, h)
+}
+
+// state replaces the state of a run. A run that parks or ends leaves the heads.
+func (t *transaction) state(c *store.Change, h head) error {
+	s := c.State
+	if s == nil && c.Create != nil {
+		s = &c.Create.State
+	} else if s != nil {
+		waits, err := encodeWaits(s.Waits)
+		if err != nil {
+			return err
+		}
+		_, err = t.setRun.ExecContext(t.ctx, string(s.Status), s.Reason, micros(s.Updated), micros(s.Wake), orNull(waits), s.Segment, s.Start, sumOf(h.seal, s, waits), h.row)
+		if err != nil {
+			return err
+		}
 	}
-	if s := c.State.Status; s.Final() || s == durable.Waiting {
+	if s != nil && (s.Status.Final() || s.Status == durable.Waiting) {
 		delete(t.heads, c.Run)
 	}
-	waits, err := encodeWaits(c.State.Waits)
-	if err != nil {
-		return err
-	}
-	s := c.State
-	var start any // stays as it is
-	if s.Start == store.ThisChange {
-		start = first
-	}
-	_, err = t.setRun.ExecContext(t.ctx, string(s.Status), s.Reason, micros(s.Updated), micros(s.Wake), waits, s.Segment, start, h.row)
-	return err
+	return nil
 }
 
 func (t *transaction) blob(b store.Blob) error {
@@ -200,9 +217,16 @@ func (t *transaction) blob(b store.Blob) error {
 	return err
 }
 
-func encodeWaits(waits []durable.Wait) (any, error) {
+func encodeWaits(waits []durable.Wait) ([]byte, error) {
 	if len(waits) == 0 {
 		return nil, nil
 	}
 	return json.Marshal(waits)
+}
+
+func orNull(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return b
 }

@@ -55,10 +55,10 @@ func benchCommit(b *testing.B, committers, entries int) {
 	var wg sync.WaitGroup
 	for i := range committers {
 		wg.Go(func() {
-			for range b.N {
+			for n := range b.N {
 				c := &store.Change{Run: durable.RunID(fmt.Sprint("r", i)), Entries: make([]*store.Entry, entries)}
 				for k := range c.Entries {
-					c.Entries[k] = &store.Entry{Body: body}
+					c.Entries[k] = &store.Entry{Seq: int64(n*entries + k), Body: body}
 				}
 				if err := commit(c); err != nil {
 					b.Error(err)

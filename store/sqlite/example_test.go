@@ -31,7 +31,7 @@ func Example() {
 	now := time.Now()
 	run := &store.Run{ID: "r1", Program: "p", Created: now, State: store.State{Status: durable.Running, Updated: now}}
 	done := make(chan error, 1)
-	s.Commit([]*store.Change{{Run: run.ID, Create: run, Entries: []*store.Entry{{Body: []byte("first")}, {Body: []byte("second")}}}},
+	s.Commit([]*store.Change{{Run: run.ID, Create: run, Entries: []*store.Entry{{Seq: 0, Body: []byte("first")}, {Seq: 1, Body: []byte("second")}}}},
 		func(err error) { done <- err })
 	if err := <-done; err != nil {
 		fmt.Println(err)

@@ -14,18 +14,24 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-const runColumns = `id, name, program, definition, parent, command, created, status, reason, updated, wake, waits, segment, start`
+// runColumns are those a run is created with, in the order of create and scanRun.
+const runColumns = `id, name, program, definition, parent, command, created, queue, priority, share, base, shared, seal,
+	status, reason, updated, wake, waits, segment, start, sum`
 
 func scanRun(scan func(...any) error) (store.Run, error) {
 	var r store.Run
 	var created, updated, wake sql.NullInt64
 	var waits []byte
-	err := scan(&r.ID, &r.Name, &r.Program, &r.Definition, &r.Parent, &r.Command, &created,
-		&r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start)
+	var seal, sum int64
+	err := scan(&r.N, &r.ID, &r.Name, &r.Program, &r.Definition, &r.Parent, &r.Command, &created, &r.Queue, &r.Priority, &r.Share, &r.Base, &r.Shared,
+		&seal, &r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start, &sum)
 	if err != nil {
 		return r, err
 	}
 	r.Created, r.Updated, r.Wake = fromMicros(created), fromMicros(updated), fromMicros(wake)
+	if err := checkRow(&r, waits, seal, sum); err != nil {
+		return r, err
+	}
 	if waits != nil {
 		err = json.Unmarshal(waits, &r.Waits)
 	}
@@ -34,7 +40,7 @@ func scanRun(scan func(...any) error) (store.Run, error) {
 
 // Run implements store.Runs.
 func (s *Store) Run(ctx context.Context, id durable.RunID) (store.Run, error) {
-	r, err := scanRun(s.read.QueryRowContext(ctx, `SELECT `+runColumns+` FROM run WHERE id = ?`, string(id)).Scan)
+	r, err := scanRun(s.read.QueryRowContext(ctx, `SELECT n, `+runColumns+` FROM run WHERE id = ?`, string(id)).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, durable.Errorf(durable.CodeNotFound, "no run %s", id)
 	}
@@ -63,7 +69,7 @@ func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Run, error) {
 	if f.Limit == 0 {
 		f.Limit = 100
 	}
-	query := `SELECT ` + runColumns + ` FROM run WHERE ` + strings.Join(where, " AND ") + ` ORDER BY n DESC LIMIT ?`
+	query := `SELECT n, ` + runColumns + ` FROM run WHERE ` + strings.Join(where, " AND ") + ` ORDER BY n DESC LIMIT ?`
 	rows, err := s.read.QueryContext(ctx, query, append(args, f.Limit)...)
 	if err != nil {
 		return nil, wrap(err, "list runs")
@@ -82,21 +88,28 @@ func (s *Store) Find(ctx context.Context, ref string, limit int) ([]durable.RunI
 }
 
 // Ready implements store.Runs.
-func (s *Store) Ready(ctx context.Context, limit int) ([]durable.RunID, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id FROM run WHERE status IN ('queued', 'running') ORDER BY n LIMIT ?`, limit)
+func (s *Store) Ready(ctx context.Context, after int64, limit int) ([]store.Run, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT n, `+runColumns+` FROM run WHERE status IN ('queued', 'running') AND n > ? ORDER BY n LIMIT ?`, after, limit)
 	if err != nil {
 		return nil, wrap(err, "find ready runs")
 	}
-	return collect(rows, scanID)
+	return collect(rows, scanRun)
 }
 
 // Due implements store.Runs.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]durable.RunID, time.Time, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id FROM run WHERE wake IS NOT NULL AND wake <= ? ORDER BY wake LIMIT ?`, now.UnixMicro(), limit)
+func (s *Store) Due(ctx context.Context, now time.Time, after store.Wakeup, limit int) ([]store.Wakeup, time.Time, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id, wake, n FROM run WHERE wake IS NOT NULL AND wake <= ? AND (wake, n) > (?, ?) ORDER BY wake, n LIMIT ?`,
+		now.UnixMicro(), unixMicro(after.At), after.N, limit)
 	if err != nil {
 		return nil, time.Time{}, wrap(err, "find due runs")
 	}
-	due, err := collect(rows, scanID)
+	due, err := collect(rows, func(scan func(...any) error) (store.Wakeup, error) {
+		var w store.Wakeup
+		var at sql.NullInt64
+		err := scan(&w.Run, &at, &w.N)
+		w.At = fromMicros(at)
+		return w, err
+	})
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -112,7 +125,29 @@ func (s *Store) Entries(ctx context.Context, run durable.RunID, after int64, lim
 	if err != nil {
 		return nil, wrap(err, "read entries")
 	}
-	return collect(rows, scanEntry)
+	entries, err := collect(rows, scanEntry)
+	if err != nil || (len(entries) > 0 && entries[0].Seq == after+1) || limit == 0 {
+		return entries, err
+	}
+	return s.fromBase(ctx, run, after, limit, entries)
+}
+
+// fromBase puts the entries that a fork shares with its base before its own.
+func (s *Store) fromBase(ctx context.Context, run durable.RunID, after int64, limit int, own []store.Entry) ([]store.Entry, error) {
+	var base durable.RunID
+	var shared int64
+	err := s.read.QueryRowContext(ctx, `SELECT base, shared FROM run WHERE id = ?`, string(run)).Scan(&base, &shared)
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && shared <= after+1) {
+		return own, nil
+	}
+	if err != nil {
+		return nil, wrap(err, "read the base of a fork")
+	}
+	entries, err := s.Entries(ctx, base, after, int(min(int64(limit), shared-after-1)))
+	if err != nil {
+		return nil, err
+	}
+	return append(entries, own[:min(len(own), limit-len(entries))]...), nil
 }
 
 // Last implements store.Journal.
@@ -120,9 +155,36 @@ func (s *Store) Last(ctx context.Context, run durable.RunID) (store.Entry, error
 	e, err := scanEntry(s.read.QueryRowContext(ctx,
 		`SELECT seq, body FROM ev WHERE run = (SELECT n FROM run WHERE id = ?) ORDER BY seq DESC LIMIT 1`, string(run)).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
-		return e, durable.Errorf(durable.CodeNotFound, "run %s has no entries", run)
+		return s.lastOfBase(ctx, run)
 	}
 	return e, wrap(err, "read the last entry")
+}
+
+// lastOfBase is the last entry of a fork that has none of its own.
+func (s *Store) lastOfBase(ctx context.Context, run durable.RunID) (store.Entry, error) {
+	var shared int64
+	err := s.read.QueryRowContext(ctx, `SELECT shared FROM run WHERE id = ?`, string(run)).Scan(&shared)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return store.Entry{}, wrap(err, "read the base of a fork")
+	}
+	entries, err := s.Entries(ctx, run, shared-2, 1)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	if len(entries) == 0 || shared == 0 {
+		return store.Entry{}, durable.Errorf(durable.CodeNotFound, "run %s has no entries", run)
+	}
+	return entries[0], nil
+}
+
+// Mark implements store.Store.
+func (s *Store) Mark(ctx context.Context, key string) (int64, error) {
+	var v int64
+	err := s.read.QueryRowContext(ctx, `SELECT value FROM mark WHERE key = ?`, key).Scan(&v)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return v, wrap(err, "read mark "+key)
 }
 
 // Blob implements store.Journal.

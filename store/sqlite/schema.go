@@ -2,7 +2,7 @@ package sqlite
 
 // format is the version of the schema below, kept in the database's user_version.
 // A database with a higher one was written by a newer Orpine and is refused.
-const format = 1
+const format = 2
 
 // appID marks a SQLite file as ours ("ORPN").
 const appID = 0x4f52504e
@@ -12,6 +12,7 @@ const appID = 0x4f52504e
 // measured three to six times slower than a rowid table with a unique index.
 const schema = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE mark (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (
   n          INTEGER PRIMARY KEY,
   id         TEXT NOT NULL UNIQUE,
@@ -27,7 +28,14 @@ CREATE TABLE run (
   wake       INTEGER,
   waits      TEXT,
   segment    INTEGER NOT NULL,
-  start      INTEGER NOT NULL
+  start      INTEGER NOT NULL,
+  queue      TEXT NOT NULL DEFAULT '',
+  priority   INTEGER NOT NULL DEFAULT 0,
+  share      TEXT NOT NULL DEFAULT '',
+  base       TEXT NOT NULL DEFAULT '',
+  shared     INTEGER NOT NULL DEFAULT 0,
+  seal       INTEGER NOT NULL DEFAULT 0,
+  sum        INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX run_ready  ON run (n)      WHERE status IN ('queued', 'running');
 CREATE INDEX run_wake   ON run (wake)   WHERE wake IS NOT NULL;
@@ -46,3 +54,18 @@ CREATE TABLE blob (
   data BLOB NOT NULL
 );
 `
+
+// upgrades[n] turns a database of format n into one of format n+1. Runs go on where
+// they stood: entries are not touched.
+var upgrades = map[int]string{
+	1: `
+CREATE TABLE mark (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE run ADD COLUMN queue    TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN share    TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN base     TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN shared   INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN seal     INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN sum      INTEGER NOT NULL DEFAULT 0;
+`,
+}

@@ -76,6 +76,9 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 		if _, err := os.Stat(path); err != nil {
 			return notThere(err)
 		}
+		if err := openOlder(ctx, cfg.Dir); err != nil {
+			return err
+		}
 		return s.openReader(ctx, path)
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
@@ -124,6 +127,24 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	return explain(checkFormat(ctx, db))
 }
 
+// openOlder brings a database of an older format up to date before it is read.
+func openOlder(ctx context.Context, dir string) error {
+	db, err := connect(filepath.Join(dir, File), "query_only(1)", "busy_timeout(2000)")
+	if err != nil {
+		return err
+	}
+	var version, id int
+	err = db.QueryRowContext(ctx, `SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id)`).Scan(&version, &id)
+	if err := errors.Join(explain(err), db.Close()); err != nil || id != appID || version >= format {
+		return err
+	}
+	w, err := Open(ctx, Config{Dir: dir, Owner: "upgrade"})
+	if err != nil {
+		return fmt.Errorf("its format is %d, this build writes %d: %w", version, format, err)
+	}
+	return w.Close()
+}
+
 func connect(path string, pragmas ...string) (*sql.DB, error) {
 	query := url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}
 	c, err := driver.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode())
@@ -140,14 +161,34 @@ func prepareSchema(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if tables > 0 {
-		return checkFormat(ctx, db)
+		return upgrade(ctx, db)
 	}
+	return transact(ctx, db, schema+fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", appID, format))
+}
+
+// upgrade brings the tables of an older format up to date, in one transaction a format.
+func upgrade(ctx context.Context, db *sql.DB) error {
+	if err := checkFormat(ctx, db); err != nil {
+		return err
+	}
+	var version int
+	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	for ; version < format; version++ {
+		if err := transact(ctx, db, upgrades[version]+fmt.Sprintf("PRAGMA user_version = %d;", version+1)); err != nil {
+			return fmt.Errorf("upgrade %s from format %d: %w", File, version, err)
+		}
+	}
+	return nil
+}
+
+func transact(ctx context.Context, db *sql.DB, statements string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	stamp := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", appID, format)
-	if _, err := tx.ExecContext(ctx, schema+stamp); err != nil {
+	if _, err := tx.ExecContext(ctx, statements); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
@@ -217,6 +258,14 @@ func (s *Store) release() error {
 func micros(t time.Time) any {
 	if t.IsZero() {
 		return nil
+	}
+	return t.UnixMicro()
+}
+
+// unixMicro is micros as a number: 0 for no time.
+func unixMicro(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
 	}
 	return t.UnixMicro()
 }

@@ -30,11 +30,14 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		test func(t *testing.T, open Open)
 	}{
 		{"a run reads back as it was created", readsBack},
-		{"entries get seqs in commit order", seqs},
+		{"entries are kept in the order of their seqs", seqs},
+		{"entries that do not follow are refused", follows},
 		{"a group is applied as a whole or not at all", atomic},
 		{"a refused group does not harm its neighbours", refused},
 		{"state replaces state", state},
+		{"a fork shares the entries of its base", forks},
 		{"blobs are put once", blobs},
+		{"marks are set", marks},
 		{"list filters and orders", list},
 		{"find by prefix and name", find},
 		{"ready and due runs", readyAndDue},
@@ -57,7 +60,14 @@ func newRun(id string) *store.Run {
 	}
 }
 
-func body(s string) []*store.Entry { return []*store.Entry{{Body: []byte(s)}} }
+// from makes entries that begin with seq.
+func from(seq int64, texts ...string) []*store.Entry {
+	entries := make([]*store.Entry, len(texts))
+	for i, text := range texts {
+		entries[i] = &store.Entry{Seq: seq + int64(i), Body: []byte(text)}
+	}
+	return entries
+}
 
 func commit(t *testing.T, s store.Store, changes ...*store.Change) error {
 	t.Helper()
@@ -74,7 +84,7 @@ func mustCommit(t *testing.T, s store.Store, changes ...*store.Change) {
 }
 
 func create(id string) *store.Change {
-	return &store.Change{Run: durable.RunID(id), Create: newRun(id), Entries: body("first")}
+	return &store.Change{Run: durable.RunID(id), Create: newRun(id), Entries: from(0, "first")}
 }
 
 func bodies(t *testing.T, s store.Store, id string) []string {
@@ -119,6 +129,7 @@ func readsBack(t *testing.T, open Open) {
 	s := open(t)
 	want := newRun("aaaa")
 	want.Parent, want.Command = "pppp", 7
+	want.Queue, want.Priority, want.Share, want.Base, want.Shared = "q", -2, "tenant", "base", 0
 	want.State = store.State{
 		Status: durable.Waiting, Reason: "why", Updated: epoch.Add(time.Second), Wake: epoch.Add(time.Hour), Segment: 2, Start: 5,
 		Waits: []durable.Wait{{Kind: durable.WaitTimer, Command: 3, Until: epoch.Add(time.Hour)}},
@@ -128,6 +139,10 @@ func readsBack(t *testing.T, open Open) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got.N == 0 {
+		t.Error("the run has no number")
+	}
+	want.N = got.N
 	equal(t, "run", got, *want)
 	_, err = s.Run(t.Context(), "none")
 	is(t, err, durable.ErrNotFound)
@@ -139,9 +154,7 @@ func seqs(t *testing.T, open Open) {
 	s := open(t)
 	mustCommit(t, s, create("a"))
 	mustCommit(t, s, create("b"))
-	two := append(body("2"), body("3")...)
-	mustCommit(t, s, &store.Change{Run: "a", Entries: two}, &store.Change{Run: "b", Entries: body("x")})
-	equal(t, "seqs", []int64{two[0].Seq, two[1].Seq}, []int64{1, 2})
+	mustCommit(t, s, &store.Change{Run: "a", Entries: from(1, "2", "3")}, &store.Change{Run: "b", Entries: from(1, "x")})
 	equal(t, "a", bodies(t, s, "a"), []string{"first", "2", "3"})
 	equal(t, "b", bodies(t, s, "b"), []string{"first", "x"})
 	some, err := s.Entries(t.Context(), "a", 0, 1)
@@ -156,12 +169,27 @@ func seqs(t *testing.T, open Open) {
 	equal(t, "last", last, store.Entry{Seq: 2, Body: []byte("3")})
 }
 
+// follows: entries that are there already, or that leave a gap, are refused: two writers
+// cannot both believe that a run is theirs.
+func follows(t *testing.T, open Open) {
+	s := open(t)
+	mustCommit(t, s, create("a"))
+	for _, seq := range []int64{0, 2, -1} {
+		is(t, commit(t, s, &store.Change{Run: "a", Entries: from(seq, "no")}), durable.ErrConflict)
+	}
+	mustCommit(t, s, &store.Change{Run: "a", Entries: from(1, "yes")})
+	equal(t, "a", bodies(t, s, "a"), []string{"first", "yes"})
+}
+
 func atomic(t *testing.T, open Open) {
 	s := open(t)
 	mustCommit(t, s, create("a"))
-	is(t, commit(t, s, &store.Change{Run: "a", Entries: body("lost")}, &store.Change{Run: "none", Entries: body("x")}), durable.ErrNotFound)
-	is(t, commit(t, s, &store.Change{Run: "a", Entries: body("lost")}, create("a")), durable.ErrConflict)
+	is(t, commit(t, s, &store.Change{Run: "a", Entries: from(1, "lost")}, &store.Change{Run: "none", Entries: from(0, "x")}), durable.ErrNotFound)
+	is(t, commit(t, s, &store.Change{Run: "a", Entries: from(1, "lost")}, create("a")), durable.ErrConflict)
+	is(t, commit(t, s, create("b"), &store.Change{Run: "a", Entries: from(7, "lost")}), durable.ErrConflict)
 	equal(t, "a", bodies(t, s, "a"), []string{"first"})
+	_, err := s.Run(t.Context(), "b")
+	is(t, err, durable.ErrNotFound)
 }
 
 func refused(t *testing.T, open Open) {
@@ -169,7 +197,7 @@ func refused(t *testing.T, open Open) {
 	mustCommit(t, s, create("a"))
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
-	for i, c := range []*store.Change{{Run: "a", Entries: body("1")}, create("a"), {Run: "a", Entries: body("2")}} {
+	for i, c := range []*store.Change{{Run: "a", Entries: from(1, "1")}, create("a"), {Run: "a", Entries: from(2, "2")}} {
 		wg.Add(1)
 		s.Commit([]*store.Change{c}, func(err error) { errs[i] = err; wg.Done() })
 	}
@@ -184,21 +212,70 @@ func refused(t *testing.T, open Open) {
 func state(t *testing.T, open Open) {
 	s := open(t)
 	mustCommit(t, s, create("a"))
-	want := store.State{Status: durable.Failed, Reason: "r", Updated: epoch.Add(time.Minute), Segment: 1}
-	asked := want
-	asked.Start = 7 // only ThisChange moves it
-	mustCommit(t, s, &store.Change{Run: "a", Entries: body("end"), State: &asked})
+	want := store.State{Status: durable.Failed, Reason: "r", Updated: epoch.Add(time.Minute), Segment: 1, Start: 1}
+	mustCommit(t, s, &store.Change{Run: "a", Entries: from(1, "end"), State: &want})
 	got, err := s.Run(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "state", got.State, want)
-	want.Start = store.ThisChange
-	mustCommit(t, s, &store.Change{Run: "a", Entries: body("after"), State: &want})
-	if got, err = s.Run(t.Context(), "a"); err != nil || got.Start != 2 {
-		t.Errorf("start is %d, want 2 (error %v)", got.Start, err)
-	}
+	mustCommit(t, s, &store.Change{Run: "a", Entries: from(2, "after")})
 	equal(t, "entries after the end", bodies(t, s, "a"), []string{"first", "end", "after"})
+}
+
+// forks: a fork reads as if it had the entries it shares with its base, and goes its own
+// way after them; so does a fork of a fork.
+func forks(t *testing.T, open Open) {
+	s := open(t)
+	mustCommit(t, s, create("a"))
+	mustCommit(t, s, &store.Change{Run: "a", Entries: from(1, "a1", "a2", "a3")})
+	fork := func(id, base string, shared int64) {
+		r := newRun(id)
+		r.Base, r.Shared = durable.RunID(base), shared
+		mustCommit(t, s, &store.Change{Run: r.ID, Create: r})
+	}
+	fork("b", "a", 3)
+	equal(t, "a fork without entries of its own", bodies(t, s, "b"), []string{"first", "a1", "a2"})
+	last, err := s.Last(t.Context(), "b")
+	if err != nil || string(last.Body) != "a2" {
+		t.Errorf("its last entry is %d %s, error %v", last.Seq, last.Body, err)
+	}
+	is(t, commit(t, s, &store.Change{Run: "b", Entries: from(2, "no")}), durable.ErrConflict)
+	mustCommit(t, s, &store.Change{Run: "b", Entries: from(3, "b3", "b4")})
+	mustCommit(t, s, &store.Change{Run: "a", Entries: from(4, "a4")})
+	fork("c", "b", 4)
+	mustCommit(t, s, &store.Change{Run: "c", Entries: from(4, "c4")})
+	equal(t, "a", bodies(t, s, "a"), []string{"first", "a1", "a2", "a3", "a4"})
+	equal(t, "b", bodies(t, s, "b"), []string{"first", "a1", "a2", "b3", "b4"})
+	equal(t, "c", bodies(t, s, "c"), []string{"first", "a1", "a2", "b3", "c4"})
+	for after, want := range map[int64]string{-1: "first", 1: "a2", 2: "b3", 3: "c4"} {
+		some, err := s.Entries(t.Context(), "c", after, 1)
+		if err != nil || len(some) != 1 || string(some[0].Body) != want || some[0].Seq != after+1 {
+			t.Errorf("after %d: got %v, error %v", after, some, err)
+		}
+	}
+	some, err := s.Entries(t.Context(), "c", 1, 2)
+	if err != nil || len(some) != 2 || string(some[1].Body) != "b3" {
+		t.Errorf("a page over the border: got %v, error %v", some, err)
+	}
+}
+
+func marks(t *testing.T, open Open) {
+	s := open(t)
+	for _, want := range []int64{0, 7, -3} {
+		if want != 0 {
+			mustCommit(t, s, &store.Change{Marks: []store.Mark{{Key: "k", Value: want}}})
+		}
+		if got, err := s.Mark(t.Context(), "k"); err != nil || got != want {
+			t.Errorf("got %d, error %v, want %d", got, err, want)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(t).Mark(t.Context(), "k"); err != nil || got != -3 {
+		t.Errorf("after reopening: got %d, error %v", got, err)
+	}
 }
 
 func blobs(t *testing.T, open Open) {
@@ -283,17 +360,26 @@ func readyAndDue(t *testing.T, open Open) {
 		}
 		mustCommit(t, s, c)
 	}
-	ready, err := s.Ready(t.Context(), 10)
+	ready, err := s.Ready(t.Context(), 0, 1)
+	if err != nil || len(ready) != 1 {
+		t.Fatal(ready, err)
+	}
+	more, err := s.Ready(t.Context(), ready[0].N, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "ready", ready, []durable.RunID{"a", "c"})
-	due, next, err := s.Due(t.Context(), epoch.Add(time.Minute), 10)
-	if err != nil {
-		t.Fatal(err)
+	equal(t, "ready", ids(append(ready, more...)), []string{"a", "c"})
+	due, next, err := s.Due(t.Context(), epoch.Add(time.Minute), store.Wakeup{}, 10)
+	if err != nil || len(due) != 1 {
+		t.Fatal(due, err)
 	}
-	equal(t, "due", due, []durable.RunID{"b"})
+	equal(t, "due", due[0].Run, durable.RunID("b"))
 	equal(t, "next", next, epoch.Add(3*time.Minute))
+	due, next, err = s.Due(t.Context(), epoch.Add(time.Hour), due[0], 10)
+	if err != nil || len(due) != 1 || !next.IsZero() {
+		t.Fatal(due, next, err)
+	}
+	equal(t, "due behind the first", due[0].Run, durable.RunID("d"))
 }
 
 func reopened(t *testing.T, open Open) {
@@ -307,7 +393,7 @@ func reopened(t *testing.T, open Open) {
 	if s.Epoch() != first+1 {
 		t.Errorf("epoch went from %d to %d", first, s.Epoch())
 	}
-	mustCommit(t, s, &store.Change{Run: "a", Entries: body("again")})
+	mustCommit(t, s, &store.Change{Run: "a", Entries: from(1, "again")})
 	equal(t, "a", bodies(t, s, "a"), []string{"first", "again"})
 	is(t, commit(t, s, create("a")), durable.ErrConflict)
 }
@@ -318,7 +404,7 @@ func closeCommits(t *testing.T, open Open) {
 	const n = 2000
 	var failed error
 	for i := range n {
-		s.Commit([]*store.Change{{Run: "a", Entries: body(fmt.Sprint(i))}}, func(err error) { failed = errors.Join(failed, err) })
+		s.Commit([]*store.Change{{Run: "a", Entries: from(int64(i)+1, fmt.Sprint(i))}}, func(err error) { failed = errors.Join(failed, err) })
 	}
 	if err := s.Close(); err != nil || failed != nil {
 		t.Fatal(err, failed)
@@ -360,7 +446,7 @@ func concurrent(t *testing.T, open Open) {
 				t.Error(err)
 			}
 			for i := range entries {
-				if err := commit(t, s, &store.Change{Run: durable.RunID(id), Entries: body(fmt.Sprint(i))}); err != nil {
+				if err := commit(t, s, &store.Change{Run: durable.RunID(id), Entries: from(int64(i)+1, fmt.Sprint(i))}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -1,0 +1,169 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/store"
+)
+
+// together appends to two runs what fill appends to them, in one transaction. The tree
+// lock sees to it that two runs never wait for each other's lock. What fill refuses is
+// not appended to either.
+func (e *Engine) together(a, b *live, fill func() error) error {
+	e.tree.Lock()
+	defer e.tree.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := errors.Join(a.over(), b.over()); err != nil {
+		return err
+	}
+	if err := fill(); err != nil {
+		return err // cannot be: neither is over
+	}
+	e.sendAll(a, b)
+	return nil
+}
+
+// sendAll sends what was appended to several runs as one group; their locks are held.
+func (e *Engine) sendAll(lives ...*live) {
+	var changes []*journal.Change
+	var sent []*live
+	var batches []*batch
+	for _, l := range lives {
+		if change, b := l.pack(); b != nil {
+			changes, sent, batches = append(changes, change), append(sent, l), append(batches, b)
+		}
+	}
+	if len(changes) > 0 {
+		e.send(changes, sent, batches)
+	}
+}
+
+// Kill implements durable.Engine. The run and all its descendants end in one transaction;
+// their journals are not replayed.
+func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) error {
+	lives, err := e.family(ctx, id)
+	defer func() {
+		for _, l := range lives {
+			l.release()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	if err := e.killAll(lives, reason, func(err error) { done <- err }); err != nil {
+		return err
+	}
+	for _, l := range lives {
+		l.cutShort(true)
+		l.wake()
+	}
+	return await(ctx, done)
+}
+
+// family brings a run and its living descendants into memory, parents first.
+func (e *Engine) family(ctx context.Context, id durable.RunID) ([]*live, error) {
+	l, err := e.reach(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	lives := []*live{l}
+	children, err := e.store.List(ctx, store.Filter{Parent: id, Limit: familyLimit})
+	if err != nil {
+		return lives, err
+	}
+	for _, c := range children {
+		if c.Status.Final() {
+			continue
+		}
+		more, err := e.family(ctx, c.ID)
+		lives = append(lives, more...)
+		if err != nil && !errors.Is(err, durable.ErrConflict) { // a conflict: it has ended meanwhile
+			return lives, err
+		}
+	}
+	return lives, nil
+}
+
+// familyLimit bounds how many children of one run are looked at.
+const familyLimit = 1_000_000
+
+func (e *Engine) killAll(lives []*live, reason string, done func(error)) error {
+	e.tree.Lock()
+	defer e.tree.Unlock()
+	for _, l := range lives {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+	}
+	if err := lives[0].over(); err != nil {
+		return err
+	}
+	for i, l := range lives {
+		tell := done
+		if i > 0 {
+			tell = nil // all of them are durable, or none
+		}
+		entry := &durable.Entry{Kind: durable.EntryEnded, Status: durable.Killed, Reason: reason}
+		_ = l.endLocked(entry, reason, tell) // one that has ended stays as it is
+	}
+	e.sendAll(lives...)
+	return nil
+}
+
+// endWithParent appends the end of a run; if its parent lives, the parent learns of it
+// in the same transaction.
+func (e *Engine) endWithParent(l *live, end *durable.Entry, reason string) error {
+	alone := func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.endLocked(end, reason, nil)
+	}
+	if l.run.Parent == "" {
+		return alone()
+	}
+	parent, err := e.reach(e.ctx, l.run.Parent)
+	switch {
+	case errors.Is(err, durable.ErrConflict), errors.Is(err, durable.ErrNotFound):
+		return alone() // it has ended: nobody waits
+	case err != nil:
+		return err
+	}
+	defer parent.release()
+	there := &durable.Entry{Kind: durable.EntryChildDone, Command: l.run.Command, Name: l.run.Name, Child: l.id, Output: end.Output, Error: end.Error}
+	err = e.together(l, parent, func() error {
+		return errors.Join(l.endLocked(end, reason, nil), parent.appendLocked(there, nil))
+	})
+	if errors.Is(err, durable.ErrConflict) {
+		return alone() // the parent ended just now, or this run was killed
+	}
+	if err == nil {
+		parent.wake()
+	}
+	return err
+}
+
+// cancelChildren passes a cancel on to the children this run waits for, and returns
+// once that is durable.
+func (l *live) cancelChildren(reason string) {
+	var told sync.WaitGroup
+	defer told.Wait()
+	for _, c := range l.x.open {
+		if c.kind != durable.CommandChild || !c.recorded || c.shield || c.child.Abandon {
+			continue
+		}
+		told.Go(func() {
+			err := l.engine.Cancel(l.engine.ctx, c.childID, reason)
+			if err != nil && !errors.Is(err, durable.ErrConflict) && l.engine.ctx.Err() == nil {
+				l.engine.log.WarnContext(l.engine.ctx, "a child was not canceled", slog.String("run", string(c.childID)), slog.Any("error", err))
+			}
+		})
+	}
+}
