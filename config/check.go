@@ -104,7 +104,7 @@ func (c *checker) value(n *node, f field, path string) (any, bool) {
 	case table, files:
 		return c.named(n, f, path)
 	case texts:
-		return c.texts(n, path)
+		return c.texts(n, f, path)
 	case shape:
 		return c.shape(n, path)
 	case text, count, amount, number, duration:
@@ -188,13 +188,13 @@ func (c *checker) text(n *node, f field, path string) (any, bool) {
 	return nil, false
 }
 
-func (c *checker) texts(n *node, path string) (any, bool) {
+func (c *checker) texts(n *node, f field, path string) (any, bool) {
 	if n.kind != list {
 		return c.wrong(n, path, "a list such as [one, two]")
 	}
 	out := []any{}
 	for i, item := range n.items {
-		if v, ok := c.value(item, field{is: text}, fmt.Sprintf("%s[%d]", path, i)); ok {
+		if v, ok := c.value(item, field{is: text, choices: f.choices}, fmt.Sprintf("%s[%d]", path, i)); ok {
 			out = append(out, v)
 		}
 	}

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/orpine-run/orpine/durable"
+
 // kind says what values a field takes.
 type kind int
 
@@ -24,7 +26,7 @@ type field struct {
 	required bool
 	fields   []field  // of an object, or of each object of a table
 	short    string   // a scalar in place of the object means this field of it
-	choices  []string // the only values of a text
+	choices  []string // the only values of a text, or of each of a list of them
 	most     float64  // the largest number; 0 = no limit
 	notYet   string   // known but refused; says what to do instead
 }
@@ -89,10 +91,21 @@ func toolFields() []field {
 			{name: "attempts", is: count, most: 100, doc: "Tries in all; default 4, and 1 where the effect is irreversible"},
 			{name: "backoff", is: duration, doc: "Wait before the second try, doubled each time; default 200ms"},
 			{name: "max", is: duration, doc: "Longest wait; default 30s"},
+			{name: "jitter", is: number, most: 1, doc: "Shortens each wait at random by up to this part of it, 0 to 1; default 0"},
+			{name: "never", is: texts, choices: errorCodes(), doc: "Error codes after which the call is not tried again"},
 		}},
 		{name: "effect", is: text, choices: []string{"read", "idempotent", "irreversible"}, doc: "What a second call would do; default read"},
 		{name: "http", notYet: "remove the tool or query a CSV file with sql"},
 		{name: "run", notYet: "remove the tool or query a CSV file with sql"},
 		{name: "sandbox", notYet: "remove it; a query starts no process"},
 	}
+}
+
+// errorCodes are the codes a failure can have.
+func errorCodes() []string {
+	var list []string
+	for _, c := range durable.AllCodes() {
+		list = append(list, string(c))
+	}
+	return list
 }

@@ -83,6 +83,9 @@ func kindSchema(f field) map[string]any {
 		}
 		return someText()
 	case texts:
+		if len(f.choices) > 0 {
+			return map[string]any{"type": "array", "items": anyOf(map[string]any{"enum": f.choices}, variable())}
+		}
 		return map[string]any{"type": "array", "items": someText()}
 	case count:
 		return anyOf(atMost(f, map[string]any{"type": "integer", "minimum": 1, "maximum": math.MaxInt32}), variable())

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,10 +26,13 @@ const (
 	CodeCanceled    Code = "canceled"    // the run was told to stop
 )
 
-// codes lists all of them, in the order of their bits in Codes.
+// codes are all of them, in the order of their bits in Codes: never reorder.
 var codes = [...]Code{CodeInvalid, CodeNotFound, CodeConflict, CodeDenied, CodeExhausted, CodeUnavailable, CodeInternal, CodeCanceled}
 
-// Codes is a set of error codes; the zero value is empty.
+// AllCodes lists every error code.
+func AllCodes() []Code { return slices.Clone(codes[:]) }
+
+// Codes is a set of error codes; the zero value is empty. In JSON it is a list.
 type Codes uint16
 
 // CodesOf makes a set.
@@ -46,6 +50,32 @@ func CodesOf(list ...Code) Codes {
 func (s Codes) Has(c Code) bool {
 	i := slices.Index(codes[:], c)
 	return i >= 0 && s&(1<<i) != 0
+}
+
+// MarshalJSON implements json.Marshaler.
+func (s Codes) MarshalJSON() ([]byte, error) {
+	list := []Code{}
+	for i, c := range codes {
+		if s&(1<<i) != 0 {
+			list = append(list, c)
+		}
+	}
+	return json.Marshal(list)
+}
+
+// UnmarshalJSON implements json.Unmarshaler. Error: invalid for an unknown code.
+func (s *Codes) UnmarshalJSON(data []byte) error {
+	var list []Code
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	*s = CodesOf(list...)
+	for _, c := range list {
+		if !s.Has(c) {
+			return Errorf(CodeInvalid, "%q is no error code; there are %v", c, AllCodes())
+		}
+	}
+	return nil
 }
 
 // Sentinels for errors.Is: every *Error and *Failure matches the sentinel of its code.

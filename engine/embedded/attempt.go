@@ -76,7 +76,9 @@ func (l *live) launch(t *try, early bool) {
 
 // begin starts attempts. It does not block.
 func (e *Engine) begin(tries []*try) {
+	now := stamp(time.Time{})
 	for _, t := range tries {
+		t.started = now
 		e.crew.Go(t.run)
 	}
 }
@@ -88,7 +90,6 @@ func (t *try) run() {
 	}
 	ctx, done := t.limits()
 	defer done()
-	t.started = stamp(time.Time{})
 	if t.number > 1 || t.l.claimed != nil {
 		t.emit(durable.DeltaReset, nil) // what an attempt that was cut short has streamed is void
 	}
