@@ -12,12 +12,16 @@ type StartRequest struct {
 	Name       string
 	Input      json.RawMessage
 	Definition json.RawMessage // what an interpreted program walks; pinned by hash
+	Queue      string          // where it waits until there is room for it; "" = the default queue
+	Priority   int             // higher goes first, also with its steps; 0 = normal. Children inherit it
+	Share      string          // whose share of queues and limits it uses, such as a tenant. Children inherit it
 }
 
 // Engine drives runs. All methods are safe for concurrent use; each returns once
 // what it did is durable.
 type Engine interface {
-	// Start creates a run. Errors: invalid for an unknown program, conflict for a taken ID.
+	// Start creates a run. Errors: invalid for an unknown program or queue, conflict for a
+	// taken ID, exhausted when too many runs wait in the queue already.
 	Start(ctx context.Context, req StartRequest) (RunID, error)
 	// Signal delivers s. Errors: not_found, conflict when the run has ended.
 	Signal(ctx context.Context, run RunID, s Signal) error

@@ -114,6 +114,7 @@ func (e *Engine) open(l *live) {
 		return
 	}
 	l.is(run, head)
+	l.queued = run.Status == durable.Queued && e.queues.waits(l.id)
 	if run.Status == durable.Running {
 		l.claimed = make(chan error, 1)
 		claim := &durable.Entry{Kind: durable.EntryClaimed, Epoch: e.store.Epoch()}
@@ -126,7 +127,8 @@ func (e *Engine) open(l *live) {
 
 // enlist makes a live of a run that is about to be created, so that nobody else brings
 // it to life. An ID that somebody chose may be taken: that is found out here, because to
-// whoever asks for the run meanwhile this live would be it. It is held.
+// whoever asks for the run meanwhile this live would be it. It is held. Errors: conflict
+// when the ID is taken, invalid and exhausted from its queue.
 func (e *Engine) enlist(ctx context.Context, run store.Run, chosen bool) (*live, error) {
 	l, mine, err := e.enter(run.ID)
 	if err != nil {
@@ -145,10 +147,17 @@ func (e *Engine) enlist(ctx context.Context, run store.Run, chosen bool) (*live,
 		}
 	}
 	l.mu.Lock()
-	if err != nil {
-		l.fault = errLeaving
-	} else {
+	if err == nil {
+		l.placed, err = e.queues.admit(&run)
+	}
+	if err == nil {
+		l.queued = !l.placed
+		if l.queued {
+			run.Status = durable.Queued
+		}
 		l.is(run, journal.Head{})
+	} else {
+		l.fault = errLeaving
 	}
 	l.mu.Unlock()
 	close(l.opened)
@@ -168,6 +177,7 @@ func (e *Engine) birth(req durable.StartRequest, parent durable.RunID, command i
 	}
 	run := store.Run{
 		ID: req.ID, Name: req.Name, Program: req.Program, Definition: definition, Parent: parent, Command: command, Created: now,
+		Queue: req.Queue, Priority: req.Priority, Share: req.Share,
 		State: store.State{Status: durable.Running, Updated: now},
 	}
 	return run, &durable.Entry{

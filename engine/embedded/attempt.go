@@ -25,13 +25,16 @@ type try struct {
 	command   int
 	segment   int
 	number    int
-	intent    bool      // an intent is recorded for it
+	intent    bool      // it is irreversible: its intent is recorded before it runs
+	promised  bool      // that has been appended
+	lane      *lane     // whose turn it has been given; nil = no limit, or it still waits
 	shield    bool      // a cancel does not reach it
 	reconcile bool      // it only finds out what became of an intent in doubt
 	deadline  time.Time // of the step as a whole; zero = none
 	started   time.Time
 	ctx       context.Context //nolint:containedctx // the life of the attempt
 	cancel    context.CancelCauseFunc
+	stop      context.CancelFunc // of the deadline; nil without one
 	deltas    atomic.Int64
 	blobs     blobs
 }
@@ -42,15 +45,17 @@ func (l *live) newTry(c *command) *try {
 		l: l, fn: l.engine.steps[c.step.Func], call: c.step, hash: c.inputHash, command: c.number, segment: l.x.info.Segment,
 		number: c.attempt + 1, shield: c.shield, intent: c.step.Options.Effect == durable.Irreversible,
 	}
-	if within := c.step.Options.Within; within > 0 {
-		t.deadline = c.issued.Add(within)
-	}
 	parent := l.engine.ctx
 	if t.intent {
 		parent = l.engine.firm
 	}
 	t.blobs.journal = l.engine.journal
 	t.ctx, t.cancel = context.WithCancelCause(parent)
+	if within := c.step.Options.Within; within > 0 {
+		t.deadline = c.issued.Add(within)
+		late := durable.Errorf(durable.CodeUnavailable, "%s was not done within %s", t.call.Name, within)
+		t.ctx, t.stop = context.WithDeadlineCause(t.ctx, t.deadline, late)
+	}
 	return t
 }
 
@@ -74,31 +79,79 @@ func (l *live) launch(t *try, early bool) {
 	b.tries = append(b.tries, t)
 }
 
-// begin starts attempts. It does not block.
+// begin starts attempts, or lets them wait where a limit says so. It does not block.
 func (e *Engine) begin(tries []*try) {
+	if len(tries) == 0 {
+		return
+	}
 	now := stamp(time.Time{})
 	for _, t := range tries {
 		t.started = now
-		e.crew.Go(t.run)
+		if lane := e.laneOf(t); lane != nil && t.lane == nil {
+			lane.enter(t)
+		} else {
+			e.crew.Go(t.run)
+		}
 	}
 }
 
 func (t *try) run() {
+	defer t.lane.leave()
 	defer t.cancel(nil)
+	if t.stop != nil {
+		defer t.stop()
+	}
 	if !t.wanted() {
 		return
 	}
-	ctx, done := t.limits()
-	defer done()
+	ctx := t.ctx
+	if limit := t.call.Options.Timeout; limit > 0 {
+		limited, stop := context.WithTimeoutCause(ctx, limit, durable.Errorf(durable.CodeUnavailable, "%s timed out after %s", t.call.Name, limit))
+		defer stop()
+		ctx = limited
+	}
 	if t.number > 1 || t.l.claimed != nil {
 		t.emit(durable.DeltaReset, nil) // what an attempt that was cut short has streamed is void
 	}
 	t.emit(durable.DeltaBegun, nil)
-	output, err := t.invoke(ctx)
+	var output json.RawMessage
+	err := ctx.Err() // while it waited for its turn
+	if err == nil {
+		output, err = t.invoke(ctx)
+	}
 	if err != nil && ctx.Err() != nil {
 		err = explainEnd(ctx, err)
 	}
 	t.report(t.entry(output, err), err)
+}
+
+// promise appends the intent of an attempt whose turn has come; it runs once that is
+// durable. One that had waited behind its intent would be in doubt after a crash.
+func (t *try) promise() {
+	if !t.wanted() {
+		t.lane.leave()
+		return
+	}
+	l := t.l
+	l.mu.Lock()
+	if l.appendLocked(t.intention(), nil) == nil {
+		t.promised = true
+		b := l.batch()
+		b.tries = append(b.tries, t)
+	}
+	l.mu.Unlock()
+	if !t.promised { // the run is over
+		t.run()
+		return
+	}
+	l.turnHere()
+}
+
+// intention is the entry that says that the attempt is about to run.
+func (t *try) intention() *durable.Entry {
+	e := t.outcome(durable.EntryIntent)
+	e.Func, e.Input = t.call.Func, t.call.Input
+	return e
 }
 
 // wanted reports whether the attempt is still to begin. One that is not, but whose
@@ -110,7 +163,7 @@ func (t *try) wanted() bool {
 	wanted := !l.ended && !closing && t.segment == l.run.Segment
 	if !wanted {
 		l.landed(t)
-		if closing && t.intent && !t.reconcile && t.segment == l.run.Segment {
+		if closing && t.promised && t.segment == l.run.Segment {
 			e := t.outcome(durable.EntryAttempt)
 			e.Error = &durable.Failure{Code: durable.CodeUnavailable, Message: "not begun: the process was told to stop"}
 			_ = l.appendLocked(e, nil) // refused only when the run is over
@@ -122,31 +175,6 @@ func (t *try) wanted() bool {
 		l.engine.sweep(l)
 	}
 	return wanted
-}
-
-// limits bounds the attempt by its timeout, by the deadline of its step and by its
-// heartbeat.
-func (t *try) limits() (context.Context, func()) {
-	ctx, o := t.ctx, t.call.Options
-	var stops []context.CancelFunc
-	if o.Timeout > 0 {
-		cause := durable.Errorf(durable.CodeUnavailable, "%s timed out after %s", t.call.Name, o.Timeout)
-		limited, stop := context.WithTimeoutCause(ctx, o.Timeout, cause)
-		ctx, stops = limited, append(stops, stop)
-	}
-	if !t.deadline.IsZero() {
-		limited, stop := context.WithDeadlineCause(ctx, t.deadline, t.late())
-		ctx, stops = limited, append(stops, stop)
-	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
-	}
-}
-
-func (t *try) late() error {
-	return durable.Errorf(durable.CodeUnavailable, "%s was not done within %s", t.call.Name, t.call.Options.Within)
 }
 
 // explainEnd prefers why the context ended to what the step made of it.

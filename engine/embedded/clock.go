@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
 )
 
@@ -84,13 +83,10 @@ func (c *clock) ring() time.Time {
 			}
 			return time.Now().Add(retryDue)
 		}
-		ids := make([]durable.RunID, len(due))
-		for i, w := range due {
-			ids[i], last = w.Run, w
-		}
-		e.revive(ids)
+		e.each(len(due), func(i int) { e.revive(due[i].Run) })
 		if len(due) < duePage {
 			return next
 		}
+		last = due[len(due)-1]
 	}
 }

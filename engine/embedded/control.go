@@ -20,7 +20,18 @@ func (e *Engine) Signal(ctx context.Context, id durable.RunID, s durable.Signal)
 
 // Cancel implements durable.Engine.
 func (e *Engine) Cancel(ctx context.Context, id durable.RunID, reason string) error {
-	return e.record(ctx, id, &durable.Entry{Kind: durable.EntryCancel, Reason: reason})
+	l, err := e.acquire(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	l.mu.Lock()
+	if l.queued { // it begins, only to find that it is canceled
+		e.queues.skip(id, l.run.Share)
+		l.queued = false
+	}
+	l.mu.Unlock()
+	return e.recordIn(ctx, l, &durable.Entry{Kind: durable.EntryCancel, Reason: reason})
 }
 
 // Answer implements durable.Engine.

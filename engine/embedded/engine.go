@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -27,6 +28,12 @@ type Config struct {
 	Store    store.Store       // required; stays the caller's to close
 	Programs []durable.Program // what runs may execute; names are unique
 	Log      *slog.Logger      // nil = no log
+
+	// Limits bound attempts by the Limit their steps name, such as model:NAME or
+	// tool:NAME, or by step:FUNC for all attempts of a step function that names none.
+	Limits map[string]Limit
+	// Queues bound runs by the queue they are started in; see Queue for the defaults.
+	Queues map[string]Queue
 }
 
 // Engine drives the runs of one store. It is the only one to do so: the store's
@@ -52,7 +59,9 @@ type Engine struct {
 	waiters map[durable.RunID][]chan durable.Run
 	closing bool
 
-	defs definitions
+	defs   definitions
+	lanes  map[string]*lane
+	queues queues
 }
 
 // New makes an engine and takes up every run that was in motion when the last
@@ -76,6 +85,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e.empty = sync.NewCond(&e.mu)
 	e.firm = context.WithoutCancel(ctx)
 	e.ctx, e.stop = context.WithCancelCause(e.firm)
+	if err := errors.Join(e.newLanes(ctx, cfg.Limits), e.newQueues(cfg.Queues)); err != nil {
+		return nil, err
+	}
 	e.clock = newClock(e)
 	e.crew.Go(e.recover)
 	go e.clock.loop()
@@ -217,6 +229,10 @@ func (e *Engine) record(ctx context.Context, id durable.RunID, entry *durable.En
 		return err
 	}
 	defer l.release()
+	return e.recordIn(ctx, l, entry)
+}
+
+func (e *Engine) recordIn(ctx context.Context, l *live, entry *durable.Entry) error {
 	done := make(chan error, 1)
 	if err := l.append(entry, func(err error) { done <- err }); err != nil {
 		return err

@@ -74,16 +74,18 @@ func (l *live) issueStep(c *command, now time.Time) {
 	case c.intent || c.until.After(now):
 		return // in doubt, or between two attempts
 	}
-	effect := c.step.Options.Effect
-	if effect == durable.Irreversible {
-		l.record(c, &durable.Entry{
-			Kind: durable.EntryIntent, Func: c.step.Func, Effect: effect, Attempt: c.attempt + 1,
-			Started: stamp(time.Time{}), Input: c.input, Epoch: l.engine.store.Epoch(),
-		})
-	}
 	c.busy = true
-	// After a take-over even a step that reads waits: it may be what kills the process.
-	l.launch(l.newTry(c), effect == durable.Read && l.claimed == nil)
+	t := l.newTry(c)
+	early := c.step.Options.Effect == durable.Read && l.claimed == nil // after a take-over it may be what kills the process
+	switch {
+	case !t.intent:
+	case l.engine.laneOf(t) != nil:
+		early = true // it waits for its turn first, then its intent is recorded
+	default:
+		t.promised, t.started = true, stamp(time.Time{})
+		_ = l.append(t.intention(), nil) // refused only when the run is over, which the next turn will learn
+	}
+	l.launch(t, early)
 }
 
 func (l *live) issueTimer(c *command, now time.Time) {
@@ -105,12 +107,17 @@ func (l *live) issueChild(c *command) {
 	c.busy = true
 	run, started := e.birth(durable.StartRequest{
 		ID: NewRunID(time.Now()), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
+		Queue: l.run.Queue, Priority: l.run.Priority, Share: l.run.Share,
 	}, l.id, c.number)
 	entry := &durable.Entry{
 		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: run.ID,
 	}
 	child, err := e.enlist(e.ctx, run, false)
-	if err != nil {
+	switch {
+	case errors.Is(err, durable.ErrExhausted), errors.Is(err, durable.ErrInvalid):
+		l.record(c, &durable.Entry{Kind: durable.EntryChildDone, Error: durable.FailureOf(err)})
+		return
+	case err != nil:
 		return // closing
 	}
 	defer child.release()

@@ -45,6 +45,8 @@ type live struct {
 	holds   int              // callers who are about to append
 	stuck   error            // a step found that this machine lacks something
 	ended   bool             // its end or block was appended: nothing more is
+	queued  bool             // it waits in its queue to begin
+	placed  bool             // it has a place in its queue, to be given back
 	shelved bool             // the engine stops: the next process goes on with it
 	turning bool             // somebody turns it
 	again   bool             // and has to turn it once more
@@ -137,7 +139,7 @@ func (l *live) batch() *batch {
 // rouse notes that a run that was parked or left over is in motion: from here on a
 // crash, or the end of this process, must not leave it asleep.
 func (l *live) rouse() {
-	if l.run.Status != durable.Waiting && l.run.Status != durable.Queued {
+	if l.queued || (l.run.Status != durable.Waiting && l.run.Status != durable.Queued) {
 		return
 	}
 	to := durable.Running
@@ -270,9 +272,9 @@ func (l *live) idle() bool {
 }
 
 // asleep reports whether nobody is to turn the run: it is over, blocked, left to the
-// next process, or could not be opened. The caller holds l.mu.
+// next process, has not begun, or could not be opened. The caller holds l.mu.
 func (l *live) asleep() bool {
-	return l.ended || l.shelved || l.fault != nil || l.run.Status == durable.Blocked
+	return l.ended || l.shelved || l.queued || l.fault != nil || l.run.Status == durable.Blocked
 }
 
 // sweep takes a run out of memory if nothing keeps it there. Whoever comes next reads
@@ -292,6 +294,11 @@ func (e *Engine) sweep(l *live) {
 	}
 	if l.alarm != nil {
 		l.alarm.Stop()
+	}
+	if l.placed {
+		if next := e.queues.leave(l.run.Queue); next != "" {
+			e.crew.Go(func() { e.start(next, l.run.Queue) })
+		}
 	}
 	if l.x != nil && l.x.stoppable() {
 		e.crew.Go(l.x.stop) // deferred functions of the program run there

@@ -3,6 +3,7 @@ package embedded
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -23,41 +24,46 @@ func (e *Engine) recover() {
 			e.fail(err)
 			return
 		}
-		ids := make([]durable.RunID, len(runs))
-		for i, r := range runs {
-			ids[i], after = r.ID, r.N
-		}
-		e.revive(ids)
+		e.each(len(runs), func(i int) {
+			if r := &runs[i]; e.queues.readmit(r) {
+				e.start(r.ID, r.Queue)
+			}
+		})
 		if len(runs) < recoverPage {
 			return
 		}
+		after = runs[len(runs)-1].N
 	}
 }
 
-// revive brings runs to life, several at a time, and returns when all of them are.
-func (e *Engine) revive(ids []durable.RunID) {
-	next := make(chan durable.RunID)
+// each calls do for 0 to n-1, several at a time, and returns when all of them are done.
+func (e *Engine) each(n int, do func(int)) {
+	var next atomic.Int64
 	var all sync.WaitGroup
-	for range min(recoverers, len(ids)) {
+	for range min(recoverers, n) {
 		all.Go(func() {
-			for id := range next {
-				e.reviveOne(id)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
 			}
 		})
 	}
-	for _, id := range ids {
-		next <- id
-	}
-	close(next)
 	all.Wait()
 }
 
-func (e *Engine) reviveOne(id durable.RunID) {
+// revive brings a parked run to life.
+func (e *Engine) revive(id durable.RunID) {
 	l, err := e.acquire(e.ctx, id)
-	if err == nil {
-		l.turnHere()
-		l.release()
-	} else if e.ctx.Err() == nil && !refused(err) { // refused: it ended, or was blocked, meanwhile
+	if err != nil {
+		e.complain(id, err)
+		return
+	}
+	l.turnHere()
+	l.release()
+}
+
+// complain logs that a run could not be taken up, unless it ended or was blocked meanwhile.
+func (e *Engine) complain(id durable.RunID, err error) {
+	if e.ctx.Err() == nil && !refused(err) {
 		e.log.WarnContext(e.ctx, "take up a run", slog.String("run", string(id)), slog.Any("error", err))
 	}
 }

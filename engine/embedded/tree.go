@@ -115,6 +115,9 @@ func (e *Engine) killAll(lives []*live, reason string, done func(error)) error {
 		_ = l.endLocked(entry, reason, tell) // one that has ended stays as it is
 	}
 	e.sendAll(lives...)
+	for _, l := range lives {
+		e.queues.skip(l.id, l.run.Share)
+	}
 	return nil
 }
 
