@@ -43,6 +43,7 @@ type Engine struct {
 	converter converter.DataConverter
 	blobs     durable.Blobs
 	heartbeat time.Duration
+	unblock   time.Duration
 	emit      func(durable.Delta)
 	programs  map[string]durable.Program
 	steps     map[string]durable.StepFunc
@@ -77,7 +78,7 @@ const stopPatience = 10 * time.Second
 func prepare(cfg Config) (*Engine, error) {
 	e := &Engine{
 		client: cfg.Client, queue: cfg.Queue, converter: cfg.Converter, blobs: cfg.Blobs, emit: cfg.Emit,
-		heartbeat: cmp.Or(cfg.Heartbeat, defaultHeartbeat), programs: map[string]durable.Program{}, steps: map[string]durable.StepFunc{},
+		heartbeat: cmp.Or(cfg.Heartbeat, defaultHeartbeat), unblock: defaultUnblock, programs: map[string]durable.Program{}, steps: map[string]durable.StepFunc{},
 	}
 	if e.converter == nil {
 		e.converter = converter.GetDefaultDataConverter()

@@ -60,6 +60,7 @@ func newEnvironment(t *testing.T, cfg Config) *environment {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.unblock = 10 * time.Millisecond
 	suite := &testsuite.WorkflowTestSuite{}
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := &environment{peer: suite.NewTestWorkflowEnvironment(), e: e, close: make(chan struct{}), ended: make(chan struct{}), runs: map[durable.RunID]*child{}}
@@ -301,6 +302,6 @@ func (env *environment) Get(ctx context.Context, id durable.RunID) (durable.Run,
 	var v view
 	run := durable.Run{ID: id, Status: durable.Running}
 	err = answer.Get(&v)
-	run.Waits = v.Waits
+	v.tell(&run)
 	return run, err
 }

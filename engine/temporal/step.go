@@ -24,7 +24,7 @@ const (
 	defaultHeartbeat = 10 * time.Second
 	endless          = 365 * 24 * time.Hour // Temporal wants a bound even where we have none
 	grace            = 30 * time.Second     // after a step's own timeout, before Temporal takes it for lost
-	unblock          = 15 * time.Second     // between two tries of a step that lacks something
+	defaultUnblock   = 15 * time.Second     // between two tries of a step that lacks something
 	maxAttempts      = 1000
 )
 
@@ -155,7 +155,7 @@ func (s *scope) start(n int, call durable.StepCall) *result {
 				return
 			}
 			s.r.blocked[n] = reason
-			err = workflow.Sleep(wc, unblock)
+			err = workflow.Sleep(wc, s.r.e.unblock)
 			delete(s.r.blocked, n)
 			if err != nil {
 				res.settle(value{}, durable.FailureOf(durable.ErrCanceled))

@@ -63,6 +63,12 @@ func (e *Engine) moving(ctx context.Context, run durable.Run, d *workflowservice
 	if err := answer.Get(&v); err != nil {
 		return run, durable.Errorf(durable.CodeInternal, "read the view of run %s: %w", run.ID, err)
 	}
+	v.tell(&run)
+	return run, nil
+}
+
+// tell completes a run in motion by what it says of itself.
+func (v view) tell(run *durable.Run) {
 	run.Waits, run.Reason = v.Waits, v.Blocked
 	switch {
 	case v.Blocked != "":
@@ -70,7 +76,6 @@ func (e *Engine) moving(ctx context.Context, run durable.Run, d *workflowservice
 	case !v.Busy && len(v.Waits) > 0:
 		run.Status = durable.Waiting
 	}
-	return run, nil
 }
 
 // ended completes the picture of a run that has.
