@@ -106,6 +106,26 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// TestSelectAtOnce is what keeps enginetest's "select follows the journal" out of its
+// core: signals that came while nobody worked reach the program together.
+func TestSelectAtOnce(t *testing.T) {
+	p := durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
+		return ctx.Select(ctx.Inbox("a"), ctx.Inbox("b")), nil
+	})
+	queue := string(newRunID(time.Now(), randomTail()))
+	e := onServer(t, Config{Queue: queue, Programs: []durable.Program{p}})
+	e.Close()
+	id := begin(t, e, durable.StartRequest{Program: "p"})
+	for _, name := range []string{"b", "a"} {
+		if err := e.Signal(t.Context(), id, durable.Signal{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e = onServer(t, Config{Queue: queue, Programs: []durable.Program{p}})
+	t.Cleanup(e.Close)
+	want(t, e, id, "0")
+}
+
 // TestBlocked: a program that lacks something stands still with its reason, and goes
 // on by itself where it is no longer lacking.
 func TestBlocked(t *testing.T) {

@@ -63,6 +63,32 @@ func TestLargeValues(t *testing.T) {
 	}
 }
 
+// TestPack: what is large, or pinned, is a hash to Temporal, and comes back as it was.
+func TestPack(t *testing.T) {
+	v := values{newMemory()}
+	small, big := mustJSON("small"), mustJSON(strings.Repeat("x", inline))
+	for _, c := range []struct {
+		name string
+		do   func(context.Context, json.RawMessage) (value, error)
+		data json.RawMessage
+		ref  bool
+	}{
+		{"small", v.pack, small, false},
+		{"large", v.pack, big, true},
+		{"pinned", v.pin, small, true},
+		{"nothing pinned", v.pin, nil, false},
+		{"large without blobs", values{}.pack, big, false},
+	} {
+		got, err := c.do(t.Context(), c.data)
+		if err != nil || (got.Ref != nil) != c.ref || (c.ref && got.JSON != nil) {
+			t.Errorf("%s: %d bytes inline, ref %v, error %v", c.name, len(got.JSON), got.Ref, err)
+		}
+		if back, err := v.unpack(t.Context(), got); err != nil || string(back) != string(c.data) {
+			t.Errorf("%s: %d bytes came back, error %v", c.name, len(back), err)
+		}
+	}
+}
+
 func mustJSON(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {
