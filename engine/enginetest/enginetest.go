@@ -1,12 +1,14 @@
 // Package enginetest is the law every engine obeys: the same programs give the
-// same results on each. An engine calls [Run] from its tests; a bug found in one
-// engine becomes a case here.
+// same results on each. An engine calls [Run] from its tests, or [Core] where it
+// drives runs on a peer that cannot do everything; a bug found in one engine becomes
+// a case here.
 package enginetest
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,13 +20,39 @@ import (
 // Open opens an engine with these programs over new, empty data.
 type Open func(t *testing.T, programs ...durable.Program) durable.Engine
 
-// Run runs the suite.
+// Run runs the whole suite: what every engine does, and what only one that owns its
+// journal can do.
 func Run(t *testing.T, open Open) {
 	t.Helper()
-	for _, c := range []struct {
-		name string
-		test func(t *testing.T, open Open)
-	}{
+	Core(t, open)
+	for _, c := range beyond() {
+		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
+	}
+}
+
+// Core runs what every engine does, whatever drives the runs underneath. Cases named
+// in except are left out: each must be one of these, and the caller says why.
+func Core(t *testing.T, open Open, except ...string) {
+	t.Helper()
+	for _, c := range core() {
+		if i := slices.Index(except, c.name); i >= 0 {
+			except = slices.Delete(except, i, i+1)
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
+	}
+	if len(except) > 0 {
+		t.Errorf("excepted, but no case of the suite: %q", except)
+	}
+}
+
+type testCase struct {
+	name string
+	test func(t *testing.T, open Open)
+}
+
+func core() []testCase {
+	return []testCase{
 		{"steps in a row", stepsInARow},
 		{"steps at once", stepsAtOnce},
 		{"a failing step is retried", retried},
@@ -43,8 +71,16 @@ func Run(t *testing.T, open Open) {
 		{"the first answer wins", asks},
 		{"start refuses what cannot be", starts},
 		{"a program's error is the run's error", fails},
-	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
+	}
+}
+
+// beyond lists what an engine on a peer may rightly do in another way; each says why.
+func beyond() []testCase {
+	return []testCase{
+		// The journal's order decides only where entries are applied one at a time. A
+		// peer may hand a program several signals at once, and then the order of the
+		// arguments decides, on every replay alike.
+		{"select follows the journal", selectsInOrder},
 	}
 }
 
@@ -276,6 +312,24 @@ func selects(t *testing.T, open Open) {
 		t.Fatal(err)
 	}
 	succeeded(t, wait(t, e, id), []int{0, 1})
+}
+
+func selectsInOrder(t *testing.T, open Open) {
+	e := open(t, durable.NewProgram("p", func(ctx durable.Context, _ int) ([]int, error) {
+		a, b := ctx.Inbox("a"), ctx.Inbox("b")
+		first := ctx.Select(a, b)
+		if err := b.Receive(ctx, nil); err != nil {
+			return nil, err
+		}
+		return []int{first, ctx.Select(a, b)}, nil
+	}))
+	id := start(t, e, 0)
+	for _, name := range []string{"b", "a"} {
+		if err := e.Signal(t.Context(), id, durable.Signal{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	succeeded(t, wait(t, e, id), []int{1, 0})
 }
 
 func children(t *testing.T, open Open) {
