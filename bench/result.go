@@ -36,7 +36,7 @@ type Result struct {
 	DiskPerRun    float64 `json:"disk_bytes_per_run,omitempty"`  //
 	Ratio         float64 `json:"written_per_unique,omitempty"`  // thread: bytes_written / unique_bytes
 	RAMPerRun     float64 `json:"ram_bytes_per_run,omitempty"`   // parked: after a collection
-	IdleCPU       float64 `json:"idle_cpu_percent,omitempty"`    // parked: of one core, everything parked
+	IdleCPU       float64 `json:"idle_cpu_percent"`              // parked: of one core, everything parked
 	Open          float64 `json:"open_ms,omitempty"`             // recover, thread: opening the data directory
 	FirstStep     float64 `json:"first_step_ms,omitempty"`       // recover: exec until the first step begins
 	ColdFresh     float64 `json:"cold_fresh_ms,omitempty"`       // recover: the same with a new run, no store yet

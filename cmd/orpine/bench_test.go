@@ -46,11 +46,9 @@ func TestBench(t *testing.T) {
 		check func(t *testing.T, r map[string]any)
 	}{
 		{"steps --runs 8 --steps 5 --payload 500 --secs 0.3", func(t *testing.T, r map[string]any) {
-			between(t, r, "secs", 0.3, 3)
-			between(t, r, "steps_per_s", 10, many)
-			if per := figure(t, r, "steps_per_s") / max(figure(t, r, "runs_per_s"), 1); per < 3 || per > 7 {
-				t.Errorf("%v steps a run, want about 5", per)
-			}
+			between(t, r, "secs", 0.3, 60)
+			between(t, r, "steps_per_s", 1, many)
+			between(t, r, "steps_total", 5*figure(t, r, "runs_total"), 5*figure(t, r, "runs_total"))
 			between(t, r, "unique_bytes", 500*figure(t, r, "steps_total"), 500*figure(t, r, "steps_total"))
 			between(t, r, "allocs_per_step", 1, 5000)
 		}},
@@ -59,8 +57,8 @@ func TestBench(t *testing.T) {
 				t.Errorf("durability is %v", r["durability"])
 			}
 		}},
-		{"agents --runs 2 --secs 1", agentsFigures},
-		{"agents --runs 2 --secs 1 --loop agent", agentsFigures},
+		{"agents --runs 2 --secs 2", agentsFigures},
+		{"agents --runs 2 --secs 2 --loop agent", agentsFigures},
 		{"parked --runs 150 --secs 0.2", func(t *testing.T, r map[string]any) {
 			between(t, r, "unique_bytes", 150_000, 150_000)
 			between(t, r, "idle_cpu_percent", 0, 90)
@@ -80,9 +78,9 @@ func TestBench(t *testing.T) {
 			between(t, r, "replay_ms", 0.01, 30_000)
 		}},
 		{"thread --calls 7 --tool-every 3 --secs 0.1", func(t *testing.T, r map[string]any) { between(t, r, "steps_total", 9, 9) }},
-		{"floor --runs 4 --secs 0.3", func(t *testing.T, r map[string]any) {
+		{"floor --runs 2 --secs 1", func(t *testing.T, r map[string]any) {
 			floor, _ := r["floor"].(map[string]any)
-			between(t, floor, "nodurable_runs_per_s", 0.1, 4/0.145)
+			between(t, floor, "nodurable_runs_per_s", 0.1, agentsMost)
 		}},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
@@ -120,15 +118,20 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// agentsFigures: no agent can be faster than its model and its tools.
+// No agent can be faster than its model and its tools; those that began before the
+// window and ended in it count as well.
+const (
+	agentLeast = 145                     // milliseconds
+	agentsMost = 2*1000.0/agentLeast + 2 // a second, two at once
+)
+
 func agentsFigures(t *testing.T, r map[string]any) {
-	const least = 145
-	between(t, r, "p50_ms", least, 30_000)
-	between(t, r, "runs_per_s", 0.1, 2*1000/least*1.3)
+	between(t, r, "p50_ms", agentLeast, 30_000)
+	between(t, r, "runs_per_s", 0.1, agentsMost)
 	between(t, r, "steps_total", 16*figure(t, r, "runs_total"), 16*figure(t, r, "runs_total"))
 	between(t, r, "unique_bytes", 10_852*figure(t, r, "runs_total"), 10_852*figure(t, r, "runs_total"))
 	floor, _ := r["floor"].(map[string]any)
-	between(t, floor, "nodurable_runs_per_s", 0.1, 2*1000/least*1.3)
+	between(t, floor, "nodurable_runs_per_s", 0.1, agentsMost)
 }
 
 // What a step may cost, where it can be counted: a machine may be slow, but it counts
