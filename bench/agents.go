@@ -29,7 +29,9 @@ const (
 	promptBytes = 100
 	agentSteps  = rounds*(1+toolsAtOnce) + 1
 
-	noDurableMost = 5 * time.Second // for the same without durability
+	// How long the same is measured without durability: some runs at least.
+	noDurableLeast = 500 * time.Millisecond
+	noDurableMost  = 5 * time.Second
 )
 
 // systemText is what every request begins with: 500 bytes.
@@ -39,7 +41,7 @@ var systemText = strings.Repeat("You look at places and say what is there. ", 12
 func (b *bench) agents(ctx context.Context) (res Result, err error) {
 	res = Result{Runs: b.Runs, Steps: agentSteps, Loop: b.Loop}
 	if !b.NoFloor {
-		floor, err := b.noDurable(ctx, min(max(b.window()/2, floorLeast), noDurableMost))
+		floor, err := b.noDurable(ctx, min(max(b.window()/2, noDurableLeast), noDurableMost))
 		if err != nil {
 			return res, err
 		}
