@@ -16,6 +16,9 @@ build: ## build bin/orpine
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/orpine ./cmd/orpine
 
 test: ## run all tests, and say how many crash points they went through
+	@command -v strace >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] \
+	  || { apt-get update && apt-get install -y --no-install-recommends strace; } >/dev/null \
+	  || echo "no strace: flushes of the disk are not counted"
 	go vet ./...
 	go test -timeout 15m ./...
 	@go test -v -run 'CrashEverywhere$$' ./engine/embedded ./agent | grep 'crash points:\|crash points$$'
@@ -43,8 +46,18 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  done; \
 	done
 
-bench: ## run the benchmarks
+BENCHTIME = 2
+bench: build ## run the benchmarks: of the rooms, then each workload for BENCHTIME seconds
 	go test -run '^$$' -bench . -benchmem ./...
+	bin/orpine bench floor --secs $(BENCHTIME)
+	bin/orpine bench steps --secs $(BENCHTIME) --runs 1
+	bin/orpine bench steps --secs $(BENCHTIME) --runs 64
+	bin/orpine bench steps --secs $(BENCHTIME)
+	bin/orpine bench agents --secs $(BENCHTIME)
+	bin/orpine bench agents --secs $(BENCHTIME) --loop agent
+	bin/orpine bench parked --secs $(BENCHTIME)
+	bin/orpine bench recover --secs $(BENCHTIME)
+	bin/orpine bench thread --secs $(BENCHTIME)
 
 clean: ## remove what was built
 	rm -rf bin

@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"agent", "engine"},            // the loop; what drives runs
 	{"config"},                     // YAML -> definitions
 	{"."},                          // the façade: wiring
-	{"server", "demo"},             // HTTP doors; programs built on the façade
+	{"server", "demo", "bench"},    // HTTP doors; programs built on the façade; how fast it is
 	{"cmd/orpine", "examples"},     // flags, environment, exit codes; programs to learn from
 }
 
@@ -44,10 +44,10 @@ var onlyBelow = map[string][]string{
 // outside says which rooms alone may use a third-party or heavy package, or any
 // package beneath it.
 var outside = map[string][]string{
-	"net/http":           {"server", "model", "tool"},
-	"database/sql":       {"store", "tool"},
-	"modernc.org/sqlite": {"store", "tool"},
-	"os/exec":            {"cmd/orpine"},
+	"net/http":           {"server", "model", "tool", "bench"},
+	"database/sql":       {"store", "tool", "bench"},
+	"modernc.org/sqlite": {"store", "tool", "bench"},
+	"os/exec":            {"cmd/orpine", "bench"},
 	"go.temporal.io":     {"engine"},
 }
 
@@ -140,7 +140,7 @@ func checkInside(t *testing.T, floor map[string]int, from, to string, at int) {
 	if floor[there] >= at {
 		t.Errorf("%s (floor %d) imports %s (floor %d); imports go down", from, at, to, floor[there])
 	}
-	if to != there && home != "." && home != "cmd/orpine" && home != "demo" && home != "server" && home != "examples" {
+	if to != there && home != "." && home != "cmd/orpine" && home != "demo" && home != "bench" && home != "server" && home != "examples" {
 		t.Errorf("%s imports the adapter %s; only the façade and what stands above it may", from, to)
 	}
 }

@@ -34,14 +34,33 @@ func (c *completionCmd) Run(_ context.Context, a *app) error {
 	var script string
 	switch c.Shell {
 	case "bash":
-		script = fmt.Sprintf(bashScript, words, strings.Join(flags, " "))
+		script = fmt.Sprintf(bashScript, words, strings.Join(flags, " "), a.families(`      %[1]s) COMPREPLY=($(compgen -W "%[2]s" -- "$cur")) ;;`+"\n"))
 	case "zsh":
-		script = fmt.Sprintf(zshScript, words)
+		script = fmt.Sprintf(zshScript, words, a.families("    %[1]s) compadd -- %[2]s ;;\n"))
 	case "fish":
-		script = fmt.Sprintf(fishScript, words)
+		script = fmt.Sprintf(fishScript, words, a.families("%[1]s "),
+			a.families(`complete -c orpine -n "__fish_seen_subcommand_from %[1]s" -f -a "%[2]s"`+"\n"))
 	}
 	_, err := fmt.Fprint(a.stdout, script)
 	return err
+}
+
+// families are the verbs that have verbs of their own, such as bench, in the words of a
+// shell: line gets the verb and the list of those beneath it.
+func (a *app) families(line string) string {
+	var b strings.Builder
+	for _, n := range a.parser.Model.Children {
+		var names []string
+		for _, leaf := range n.Children {
+			if !leaf.Hidden {
+				names = append(names, leaf.Name)
+			}
+		}
+		if len(names) > 0 {
+			fmt.Fprintf(&b, line, n.Name, strings.Join(names, " "))
+		}
+	}
+	return b.String()
 }
 
 const bashScript = `_orpine() {
@@ -51,7 +70,7 @@ const bashScript = `_orpine() {
   else
     case ${COMP_WORDS[1]} in
       run|check|fake-model) COMPREPLY=($(compgen -f -- "$cur")) ;;
-      *) COMPREPLY=($(compgen -W "@last $(orpine ps -a -o name 2>/dev/null)" -- "$cur")) ;;
+%s      *) COMPREPLY=($(compgen -W "@last $(orpine ps -a -o name 2>/dev/null)" -- "$cur")) ;;
     esac
   fi
 }
@@ -64,11 +83,11 @@ if (( CURRENT == 2 )); then
 else
   case ${words[2]} in
     run|check|fake-model) _files ;;
-    *) compadd -- @last ${(f)"$(orpine ps -a -o name 2>/dev/null)"} ;;
+%s    *) compadd -- @last ${(f)"$(orpine ps -a -o name 2>/dev/null)"} ;;
   esac
 fi
 `
 
 const fishScript = `complete -c orpine -n __fish_use_subcommand -f -a "%s"
-complete -c orpine -n "not __fish_use_subcommand; and not __fish_seen_subcommand_from run check fake-model" -f -a "@last (orpine ps -a -o name 2>/dev/null)"
-`
+complete -c orpine -n "not __fish_use_subcommand; and not __fish_seen_subcommand_from run check fake-model %s" -f -a "@last (orpine ps -a -o name 2>/dev/null)"
+%s`

@@ -45,6 +45,7 @@ type cli struct {
 	Check     checkCmd      `cmd:"" help:"Check a YAML file."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`
+	Bench     benchCmd      `cmd:"" help:"Measure this machine with it, and it with this machine."`
 	Version   versionCmd    `cmd:"" help:"Print the version."`
 	Complete  completionCmd `cmd:"" name:"completion" help:"Print a completion script for a shell."`
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,64 +34,19 @@ func benchEngine(b *testing.B, programs ...durable.Program) *embedded.Engine {
 	return e
 }
 
-// row is a program of n steps in a row, each with an output of 1 KB; then it waits
-// for a signal if it is told to.
+// row is a program of n steps in a row, each with an output of 1 KB; then it waits for
+// a signal. How fast such steps are written is what orpine bench steps measures.
 func row() durable.Program {
 	output := strings.Repeat("x", 1000)
 	work := durable.NewFunc("work", durable.StepOptions{Effect: durable.Read}, func(context.Context, int) (string, error) { return output, nil })
-	return durable.NewProgram("row", func(ctx durable.Context, in rowInput) (int, error) {
-		for i := range in.Steps {
+	return durable.NewProgram("row", func(ctx durable.Context, steps int) (int, error) {
+		for i := range steps {
 			if _, err := durable.Do(ctx, work, i); err != nil {
 				return 0, err
 			}
 		}
-		if in.Wait {
-			return 0, ctx.Inbox("go").Receive(ctx, nil)
-		}
-		return in.Steps, nil
+		return steps, ctx.Inbox("go").Receive(ctx, nil)
 	}, work.StepFunc)
-}
-
-type rowInput struct {
-	Steps int
-	Wait  bool
-}
-
-// BenchmarkSteps is the workload W1: runs of 20 sequential steps with 1 KB outputs,
-// durable on the disk, so many runs at once. An operation is one such run by each.
-// What it guards, on two cores with a disk whose fsync takes under half a
-// millisecond: 1,500 steps/s for one run alone, 15,000 steps/s for 64 runs and no
-// less for 256.
-func BenchmarkSteps(b *testing.B) {
-	const steps = 20
-	input, err := json.Marshal(rowInput{Steps: steps})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, runs := range []int{1, 64, 256} {
-		b.Run(fmt.Sprintf("runs=%d", runs), func(b *testing.B) {
-			e := benchEngine(b, row())
-			b.ResetTimer()
-			var wg sync.WaitGroup
-			for range runs {
-				wg.Go(func() {
-					for range b.N {
-						id, err := e.Start(b.Context(), durable.StartRequest{Program: "row", Input: input})
-						if err != nil {
-							b.Error(err)
-							return
-						}
-						if r, err := e.Wait(b.Context(), id); err != nil || r.Status != durable.Succeeded {
-							b.Errorf("the run is %s (%s), error %v", r.Status, r.Reason, err)
-							return
-						}
-					}
-				})
-			}
-			wg.Wait()
-			b.ReportMetric(float64(b.N*runs*steps)/b.Elapsed().Seconds(), "steps/s")
-		})
-	}
 }
 
 // BenchmarkReplay brings a parked run of 1,000 steps with 1 KB outputs back to life
@@ -101,7 +54,7 @@ func BenchmarkSteps(b *testing.B) {
 func BenchmarkReplay(b *testing.B) {
 	const steps = 1000
 	e := benchEngine(b, row())
-	input, err := json.Marshal(rowInput{Steps: steps, Wait: true})
+	input, err := json.Marshal(steps)
 	if err != nil {
 		b.Fatal(err)
 	}
