@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -42,22 +43,46 @@ func open(ctx context.Context, o drive.Options, l *workload.Load) (workload.Engi
 	ended := make(chan error, 1)
 	go func() { ended <- endpoint.Start(ctx, o.Listen) }()
 	e := &engine{ingress: ingress, client: workload.Client()}
+	// The endpoint must listen before it is registered: the server, when it cannot reach
+	// it, tries again after seconds.
+	tries := []func() error{
+		func() error { return reach(ctx, o.Listen) },
+		func() error { return e.post(ctx, admin+"/deployments", map[string]any{"uri": "http://" + o.Listen, "force": true}) },
+	}
+	for _, try := range tries {
+		if err := insist(ctx, ended, try); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// insist tries until it works, takes too long, or the endpoint has ended.
+func insist(ctx context.Context, ended <-chan error, try func() error) error {
 	for deadline := time.Now().Add(upLimit); ; {
-		err := e.post(ctx, admin+"/deployments", map[string]any{"uri": "http://" + o.Listen, "force": true})
+		err := try()
 		if err == nil {
-			return e, nil
+			return nil
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("register with the Restate server: %w", err)
+			return fmt.Errorf("register with the Restate server: %w", err)
 		}
 		select {
 		case err := <-ended:
-			return nil, fmt.Errorf("serve the endpoint: %w", err)
+			return fmt.Errorf("serve the endpoint: %w", err)
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+func reach(ctx context.Context, addr string) error {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 type engine struct {
