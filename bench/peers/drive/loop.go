@@ -66,10 +66,12 @@ func (w *worker) loop(ctx context.Context) error {
 	}
 	spent := after.since(before)
 	figures[report.Count], figures[report.Rate] = float64(count), float64(count)/elapsed
-	figures[report.CPU], figures[report.Disk] = spent.cpuMS(count), spent.diskKB(count)
+	if count > 0 {
+		figures[report.CPU], figures[report.Disk] = spent.cpuMS(count), spent.diskKB(count)
+	}
 	addLatency(figures, times)
-	if w.Workload == workload.Agent && count > 0 {
-		figures[report.Overhead] = figures[report.P50] - ms(workload.AgentLatency)
+	if p50, ok := figures[report.P50]; ok && w.Workload == workload.Agent {
+		figures[report.Overhead] = p50 - ms(workload.AgentLatency)
 	}
 	return w.emit(figures)
 }

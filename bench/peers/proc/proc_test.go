@@ -78,7 +78,7 @@ func TestRunIsInterrupted(t *testing.T) {
 func TestCost(t *testing.T) {
 	self := os.Getpid()
 	before := proc.CPU(self)
-	for begun := time.Now(); time.Since(begun) < 100*time.Millisecond; { //nolint:revive // it is to burn time
+	for begun := time.Now(); time.Since(begun) < 100*time.Millisecond; { // burn time
 	}
 	if spent := proc.CPU(self) - before; spent <= 0 || spent > 10*time.Second {
 		t.Errorf("100 ms of work cost %s", spent)

@@ -102,6 +102,9 @@ func (p *Process) Err() error {
 	return fmt.Errorf("%s: %w: %s", p.cmd.Path, p.err, p.tail)
 }
 
+// Said is the last it wrote to standard error.
+func (p *Process) Said() string { return p.tail.String() }
+
 // Kill ends the process and all beneath it at once, as a power cut would, and returns
 // when it has gone.
 func (p *Process) Kill() {

@@ -56,6 +56,7 @@ type Row struct {
 	Load     float64            `json:"load"`           // of the machine, while it was measured
 	Figures  map[Figure]float64 `json:"figures,omitempty"`
 	Skipped  string             `json:"skipped,omitempty"` // why there are no figures
+	Trouble  string             `json:"trouble,omitempty"` // the last the worker said, if there were errors
 }
 
 // Parse reads a row from a line.

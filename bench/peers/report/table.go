@@ -148,16 +148,17 @@ func (s sheet) verdicts(w io.Writer, ours string, verdicts []string) {
 	fmt.Fprintf(w, "\n%s against the best durable peer, %s, %s:\n%s\n", ours, s.columns[0].title, better, strings.Join(verdicts, "\n"))
 }
 
-// notes says what was not measured, and why.
+// notes says what was not measured, and why, and which errors there were.
 func notes(w io.Writer, rows []Row) {
 	var all []string
-	for _, r := range rows {
-		if r.Skipped == "" {
-			continue
-		}
-		if n := fmt.Sprintf("not measured: %s at %d: %s", r.Engine, r.Runs, r.Skipped); !slices.Contains(all, n) {
+	note := func(what string, r Row, why string) {
+		if n := fmt.Sprintf("%s: %s at %d: %s", what, r.Engine, r.Runs, why); why != "" && !slices.Contains(all, n) {
 			all = append(all, n)
 		}
+	}
+	for _, r := range rows {
+		note("not measured", r, r.Skipped)
+		note("errors", r, r.Trouble)
 	}
 	if len(all) > 0 {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(all, "\n"))

@@ -24,7 +24,9 @@ func rows() []report.Row {
 	rate := func(v, p50 float64) map[report.Figure]float64 {
 		return map[report.Figure]float64{report.Rate: v, report.P50: p50, report.P99: 3 * p50, report.CPU: .1, report.Disk: 1.25, report.RSS: 50, report.Errors: 0}
 	}
-	cold := func(ms float64) map[report.Figure]float64 { return map[report.Figure]float64{report.Total: ms, report.FirstStep: ms} }
+	cold := func(ms float64) map[report.Figure]float64 {
+		return map[report.Figure]float64{report.Total: ms, report.FirstStep: ms}
+	}
 	all := []report.Row{
 		row("ours", workload.Steps, 64, rate(9000, 2)),
 		row("ours", workload.Steps, 64, rate(12000, 1)),
@@ -42,7 +44,9 @@ func rows() []report.Row {
 	}
 	missing := row("slow", workload.Parked, 500, nil)
 	missing.Skipped = "it has no signals"
-	return append(all, missing, missing)
+	troubled := row("slow", workload.Agent, 100, map[report.Figure]float64{report.Rate: 1, report.Errors: 2})
+	troubled.Trouble = "the database is locked"
+	return append(all, missing, missing, troubled)
 }
 
 func TestTables(t *testing.T) {

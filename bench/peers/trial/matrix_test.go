@@ -21,8 +21,10 @@ func TestParse(t *testing.T) {
 		{"fewer sizes", "w1", true, []trial.Load{{workload.Steps, 1}, {workload.Steps, 64}}},
 		{"in the order given", "park/2000, w4", true, []trial.Load{{workload.Parked, 2000}, {workload.Cold, 1}}},
 		{"everything", "", true, []trial.Load{
-			{workload.Steps, 1}, {workload.Steps, 64},
-			{workload.Agent, 1}, {workload.Agent, 100},
+			{workload.Steps, 1},
+			{workload.Steps, 64},
+			{workload.Agent, 1},
+			{workload.Agent, 100},
 			{workload.Parked, 500},
 			{workload.Cold, 1},
 		}},

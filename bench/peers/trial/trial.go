@@ -9,6 +9,7 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -158,25 +159,30 @@ func (t *trial) work(ctx context.Context, kind workload.Kind, prefix string) (re
 	t.worker = worker
 	stop := t.boost()
 	defer stop()
+	var row report.Row
 	select {
-	case row := <-rows:
-		return row, nil
+	case row = <-rows:
 	case <-worker.Done():
+		select {
+		case row = <-rows: // its last words
+		default:
+			return row, errors.Join(errNoRow, worker.Err())
+		}
 	case <-ctx.Done():
-		return report.Row{}, ctx.Err()
+		return row, ctx.Err()
 	case <-time.After(t.Warm + t.Window + t.Settle + 2*t.Limit):
-		return report.Row{}, fmt.Errorf("the worker took too long")
+		return row, errTooLong
 	}
-	select {
-	case row := <-rows: // its last words
-		return row, nil
-	default:
+	if row.Figures[report.Errors] > 0 {
+		row.Trouble = worker.Said()
 	}
-	if err := worker.Err(); err != nil {
-		return report.Row{}, err
-	}
-	return report.Row{}, fmt.Errorf("the worker ended without a row")
+	return row, nil
 }
+
+var (
+	errNoRow   = errors.New("the worker ended without a row")
+	errTooLong = errors.New("the worker took too long")
+)
 
 // boostEvery is how often processes are looked for that a server has started since.
 const boostEvery = 500 * time.Millisecond

@@ -47,7 +47,9 @@ func open(ctx context.Context, o drive.Options, l *workload.Load) (workload.Engi
 	// it, tries again after seconds.
 	tries := []func() error{
 		func() error { return reach(ctx, o.Listen) },
-		func() error { return e.post(ctx, admin+"/deployments", map[string]any{"uri": "http://" + o.Listen, "force": true}) },
+		func() error {
+			return e.post(ctx, admin+"/deployments", map[string]any{"uri": "http://" + o.Listen, "force": true})
+		},
 	}
 	for _, try := range tries {
 		if err := insist(ctx, ended, try); err != nil {
