@@ -7,10 +7,10 @@ LINT_VERSION = v2.15.0
 LINT = bin/golangci-lint-$(LINT_VERSION)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test check lint race fuzz bench clean help
+.PHONY: build test check lint race fuzz bench bench-peers clean help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/orpine
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/orpine ./cmd/orpine
@@ -58,6 +58,10 @@ bench: build ## run the benchmarks: of the rooms, then each workload for BENCHTI
 	bin/orpine bench parked --secs $(BENCHTIME)
 	bin/orpine bench recover --secs $(BENCHTIME)
 	bin/orpine bench thread --secs $(BENCHTIME)
+
+PEERS_FLAGS =
+bench-peers: ## run other durable engines beside Orpine (PEERS_FLAGS=--help)
+	cd bench/peers && go run ./cmd/peers $(PEERS_FLAGS)
 
 clean: ## remove what was built
 	rm -rf bin
