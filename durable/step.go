@@ -120,7 +120,13 @@ type StepFunc struct {
 	// process died between intent and result; the attempt's Key is that of the step. An
 	// error means that it cannot tell: the step stays in doubt, for a person to resolve.
 	Reconcile func(ctx context.Context, input json.RawMessage) (Outcome, error)
+
+	encodes bool
 }
+
+// Encodes reports whether what Call returns is JSON for certain, as for one made by
+// [NewFunc]; an engine need not check it again.
+func (f StepFunc) Encodes() bool { return f.encodes }
 
 // Outcome is what a Reconcile function found out.
 type Outcome struct {

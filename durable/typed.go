@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
+	"unicode/utf8"
 )
 
 // Func is a step function with Go types, made by [NewFunc]. Input and output
@@ -25,7 +27,12 @@ func NewFunc[I, O any](name string, o StepOptions, fn func(ctx context.Context, 
 		}
 		return encode(out)
 	}
-	return Func[I, O]{StepFunc{Name: name, Options: o, Call: call}}
+	return Func[I, O]{StepFunc{Name: name, Options: o, Call: call, encodes: encodes[O]()}}
+}
+
+// encodes reports whether what encode makes of an O is JSON for certain.
+func encodes[O any]() bool {
+	return reflect.TypeFor[O]() != reflect.TypeFor[json.RawMessage]() && reflect.TypeFor[O]().Kind() != reflect.Interface
 }
 
 // Promise is a Future with a Go type.
@@ -92,11 +99,32 @@ func (p *goProgram[I, O]) Run(ctx Context, input json.RawMessage) (json.RawMessa
 	return encode(out)
 }
 
-func decode(data json.RawMessage, v any) error {
+func decode(data json.RawMessage, v any) error { return Decode(data, v) }
+
+// Decode is for engines: it decodes a result, which is JSON for certain, into v. It is
+// json.Unmarshal, but for text without escapes, which is what models and tools mostly
+// say, and nothing, which leaves v as it is.
+func Decode(data json.RawMessage, v any) error {
 	if len(data) == 0 {
 		return nil
 	}
+	if s, ok := v.(*string); ok {
+		if end := len(data) - 1; end > 0 && data[0] == '"' && data[end] == '"' && plain(data[1:end]) {
+			*s = string(data[1:end])
+			return nil
+		}
+	}
 	return json.Unmarshal(data, v)
+}
+
+// plain reports whether text within quotes stands for itself.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func encode(v any) (json.RawMessage, error) {

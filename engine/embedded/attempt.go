@@ -205,7 +205,7 @@ func (t *try) invoke(ctx context.Context) (output json.RawMessage, err error) {
 		return t.findOut(ctx)
 	}
 	output, err = t.fn.Call(ctx, t.call.Input)
-	if err == nil && len(output) > 0 && !json.Valid(output) {
+	if err == nil && len(output) > 0 && !t.fn.Encodes() && !json.Valid(output) {
 		return nil, durable.Errorf(durable.CodeInvalid, "step %s returned what is not JSON", t.call.Name)
 	}
 	return output, err

@@ -118,7 +118,7 @@ func decode(what string, data json.RawMessage, out any) error {
 	if len(data) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(data, out); err != nil {
+	if err := durable.Decode(data, out); err != nil {
 		return &durable.Error{Code: durable.CodeInvalid, Op: "decode the result of " + what, Err: err}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -368,6 +369,9 @@ func TestPoison(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-b.begun
+	for !slices.Contains(kinds(t, e, changed), "done b") { // a step that reads begins before that is durable
+		time.Sleep(time.Millisecond)
+	}
 	const takeovers = 5
 	for range takeovers {
 		dir = dead(t, dir)

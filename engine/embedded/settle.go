@@ -43,10 +43,13 @@ func (e *Engine) Settle(ctx context.Context, id durable.RunID, since time.Time) 
 		e.mu.Lock()
 		e.waiters[id] = append(e.waiters[id], c)
 		e.mu.Unlock()
-		run, err := e.Get(ctx, id)
-		if err != nil || still(run) {
-			e.unwait(id, c)
-			return run, err
+		var run durable.Run
+		if !e.moving(id) { // else it is told when it stands still
+			var err error
+			if run, err = e.Get(ctx, id); err != nil || still(run) {
+				e.unwait(id, c)
+				return run, err
+			}
 		}
 		select {
 		case run := <-c:
@@ -61,6 +64,20 @@ func (e *Engine) Settle(ctx context.Context, id durable.RunID, since time.Time) 
 			return run, fmt.Errorf("wait for run %s: %w", id, e.err())
 		}
 	}
+}
+
+// moving reports whether a run is in motion here: not every batch of it that says it
+// stands still has been reported.
+func (e *Engine) moving(id durable.RunID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.live[id]
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next > 0 && !l.ended && !l.shelved && l.run.Status == durable.Running
 }
 
 func (e *Engine) unwait(id durable.RunID, c chan durable.Run) {

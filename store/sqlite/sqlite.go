@@ -99,7 +99,7 @@ func (s *Store) openWriter(ctx context.Context, path string, processOnly bool) e
 	if processOnly {
 		level = "NORMAL"
 	}
-	db, err := connect(path, "journal_mode(WAL)", "synchronous("+level+")", "cache_size(-16384)", "temp_store(MEMORY)")
+	db, err := connect(path, "journal_mode(WAL)", "synchronous("+level+")", "cache_size(-16384)", "temp_store(MEMORY)", "wal_autocheckpoint(0)")
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (s *Store) openWriter(ctx context.Context, path string, processOnly bool) e
 	if err := row.Scan(&s.epoch); err != nil {
 		return explain(err)
 	}
-	s.w, err = startWriter(ctx, db)
+	s.w, err = startWriter(ctx, db, path)
 	return explain(err)
 }
 

@@ -35,17 +35,48 @@ type writer struct {
 	wake    chan struct{} // holds one token while the queue may be non-empty
 	ended   chan struct{}
 
-	tx *transaction
+	tx          *transaction
+	checkpoints *checkpointer
+	written     int // bytes since the checkpointer was asked
+
+	reports  chan report // what was committed, to be reported in order
+	reported chan struct{}
 }
 
-func startWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+// report is a batch that was committed, or failed with err.
+type report struct {
+	batch []*group
+	err   error
+}
+
+func startWriter(ctx context.Context, db *sql.DB, path string) (*writer, error) {
 	tx, err := newTransaction(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{wake: make(chan struct{}, 1), ended: make(chan struct{}), tx: tx}
+	w := &writer{
+		wake: make(chan struct{}, 1), ended: make(chan struct{}), tx: tx,
+		reports: make(chan report, reportsMax), reported: make(chan struct{}),
+	}
+	if w.checkpoints, err = startCheckpointer(path); err != nil {
+		return nil, errors.Join(err, tx.close())
+	}
 	go w.loop()
+	go w.report()
 	return w, nil
+}
+
+// reportsMax is how many batches may be committed before the first is reported.
+const reportsMax = 4
+
+// report tells who waits, beside the next commit.
+func (w *writer) report() {
+	defer close(w.reported)
+	for r := range w.reports {
+		for _, g := range r.batch {
+			g.done(errors.Join(r.err, g.err))
+		}
+	}
 }
 
 func (w *writer) commit(changes []*store.Change, done func(error)) {
@@ -80,7 +111,8 @@ func (w *writer) stop() error {
 	}
 	w.mu.Unlock()
 	<-w.ended
-	return w.tx.close()
+	<-w.reported
+	return w.endCheckpoints(w.tx.close())
 }
 
 func (w *writer) loop() {
@@ -89,25 +121,27 @@ func (w *writer) loop() {
 		w.drain()
 	}
 	w.drain()
+	close(w.reports)
 }
 
 func (w *writer) drain() {
 	for {
-		batch := w.take()
+		batch, bytes := w.take()
 		if len(batch) == 0 {
 			return
 		}
-		w.run(batch)
+		w.run(batch, bytes)
 	}
 }
 
-// take removes the next batch from the queue: at least one group, more while the
-// bounds allow.
-func (w *writer) take() []*group {
+// take removes the next batch from the queue, and says how many bytes it is: at least one
+// group, more while the bounds allow.
+func (w *writer) take() (batch []*group, bytes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rows, bytes := 0, 0
+	rows := 0
 	for i, g := range w.queue {
+		before := bytes
 		for _, c := range g.changes {
 			rows += len(c.Entries) + len(c.Blobs) + 1
 			for _, e := range c.Entries {
@@ -118,26 +152,28 @@ func (w *writer) take() []*group {
 			}
 		}
 		if i > 0 && (rows > maxRows || bytes > maxBytes) {
-			batch := w.queue[:i:i]
-			w.queue = w.queue[i:]
-			return batch
+			batch, w.queue = w.queue[:i:i], w.queue[i:]
+			return batch, before
 		}
 	}
-	batch := w.queue
-	w.queue = nil
-	return batch
+	batch, w.queue = w.queue, nil
+	return batch, bytes
 }
 
-// run commits one batch and reports every group of it, in order.
-func (w *writer) run(batch []*group) {
+// run commits one batch and has every group of it reported, in order.
+func (w *writer) run(batch []*group, bytes int) {
 	err := w.failure()
 	if err == nil {
 		if err = w.tx.apply(batch); err != nil {
 			err = w.fail(err)
 		}
 	}
-	for _, g := range batch {
-		g.done(errors.Join(err, g.err))
+	w.reports <- report{batch, err}
+	if err != nil {
+		return
+	}
+	if err := w.tidy(bytes); err != nil {
+		_ = w.fail(err) // the next commit says so
 	}
 }
 
