@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,9 +27,13 @@ type steps struct {
 	box       *toolbox
 	threads   memory.Threads
 
-	mu     sync.Mutex
-	models map[string]model.Model // by provider/name
+	mu          sync.Mutex
+	models      map[string]model.Model // by provider/name
+	definitions map[string]Definition  // the last ones that were read, by hash
 }
+
+// definitionsMax is how many definitions are kept.
+const definitionsMax = 256
 
 type modelInput struct {
 	Definition durable.Ref      `json:"definition"`
@@ -50,7 +55,7 @@ type modelOutput struct {
 // model makes one model call.
 func (s *steps) model(ctx context.Context, in modelInput) (modelOutput, error) {
 	attempt := durable.AttemptOf(ctx)
-	d, err := definitionOf(ctx, attempt, in.Definition)
+	d, err := s.definition(ctx, attempt, in.Definition)
 	if err != nil {
 		return modelOutput{}, err
 	}
@@ -62,11 +67,7 @@ func (s *steps) model(ctx context.Context, in modelInput) (modelOutput, error) {
 	if err != nil {
 		return modelOutput{}, err
 	}
-	thread, err := s.threads.Append(ctx, attempt.Blobs, in.Thread, in.Say...)
-	if err != nil {
-		return modelOutput{}, err
-	}
-	said, err := s.threads.Load(ctx, attempt.Blobs, thread)
+	said, err := s.threads.Load(ctx, attempt.Blobs, in.Thread, in.Say...)
 	if err != nil {
 		return modelOutput{}, err
 	}
@@ -81,7 +82,8 @@ func (s *steps) model(ctx context.Context, in modelInput) (modelOutput, error) {
 	if err != nil {
 		return modelOutput{}, modelError(d.Model, err)
 	}
-	if thread, err = s.threads.Append(ctx, attempt.Blobs, thread, memory.Message{Message: reply.Message}); err != nil {
+	thread, err := s.threads.Append(ctx, attempt.Blobs, in.Thread, append(slices.Clip(in.Say), memory.Message{Message: reply.Message})...)
+	if err != nil {
 		return modelOutput{}, err
 	}
 	out := modelOutput{Thread: thread, Calls: reply.Message.Calls(), Stop: reply.Stop, Usage: reply.Usage, Model: reply.Model}
@@ -184,7 +186,7 @@ type toolOutput struct {
 // tool makes one tool call, if the agent may use the tool.
 func (s *steps) tool(ctx context.Context, in toolInput) (toolOutput, error) {
 	attempt := durable.AttemptOf(ctx)
-	d, err := definitionOf(ctx, attempt, in.Definition)
+	d, err := s.definition(ctx, attempt, in.Definition)
 	if err != nil {
 		return toolOutput{}, err
 	}
@@ -207,8 +209,14 @@ func (s *steps) tool(ctx context.Context, in toolInput) (toolOutput, error) {
 	return out, nil
 }
 
-func definitionOf(ctx context.Context, attempt *durable.Attempt, ref durable.Ref) (Definition, error) {
-	var d Definition
+// definition reads a definition that is pinned to a run.
+func (s *steps) definition(ctx context.Context, attempt *durable.Attempt, ref durable.Ref) (Definition, error) {
+	s.mu.Lock()
+	d, ok := s.definitions[ref.Hash]
+	s.mu.Unlock()
+	if ok {
+		return d, nil
+	}
 	data, err := attempt.Blobs.Get(ctx, ref)
 	if err != nil {
 		return d, fmt.Errorf("read the definition: %w", err)
@@ -216,5 +224,11 @@ func definitionOf(ctx context.Context, attempt *durable.Attempt, ref durable.Ref
 	if err := json.Unmarshal(data, &d); err != nil {
 		return d, durable.Errorf(durable.CodeInvalid, "definition %s: %w", ref.Hash, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.definitions == nil || len(s.definitions) >= definitionsMax {
+		s.definitions = map[string]Definition{} // whoever needs one reads it again
+	}
+	s.definitions[ref.Hash] = d
 	return d, nil
 }

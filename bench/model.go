@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -191,14 +192,7 @@ type turnOutput struct {
 // thread and is given what is new, so that nothing is stored twice.
 func (c *chat) turn(ctx context.Context, in turnInput) (turnOutput, error) {
 	blobs := durable.AttemptOf(ctx).Blobs
-	thread := in.Thread
-	if len(in.Say) > 0 {
-		var err error
-		if thread, err = c.threads.Append(ctx, blobs, thread, in.Say...); err != nil {
-			return turnOutput{}, err
-		}
-	}
-	said, err := c.threads.Load(ctx, blobs, thread)
+	said, err := c.threads.Load(ctx, blobs, in.Thread, in.Say...)
 	if err != nil {
 		return turnOutput{}, err
 	}
@@ -206,7 +200,7 @@ func (c *chat) turn(ctx context.Context, in turnInput) (turnOutput, error) {
 	if err != nil {
 		return turnOutput{}, durable.Errorf(durable.CodeUnavailable, "%w", err)
 	}
-	thread, err = c.threads.Append(ctx, blobs, thread, memory.Message{Message: model.Text(model.Assistant, reply)})
+	thread, err := c.threads.Append(ctx, blobs, in.Thread, append(slices.Clip(in.Say), memory.Message{Message: model.Text(model.Assistant, reply)})...)
 	return turnOutput{thread}, err
 }
 

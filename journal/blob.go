@@ -16,7 +16,7 @@ const (
 )
 
 // packMin is the size in bytes under which compressing is not worth it.
-const packMin = 512
+const packMin = 1024
 
 // maxBlob bounds what a damaged blob may unpack to.
 const maxBlob = 1 << 30
@@ -42,7 +42,9 @@ func (p *packer) blob(hash string, data []byte) store.Blob {
 
 func (p *packer) pack(data []byte) []byte {
 	if len(data) >= packMin {
-		if packed := p.enc.EncodeAll(data, []byte{packedZstd}); len(packed) < len(data) {
+		packed := make([]byte, 1, len(data)) // what does not fit is not worth it
+		packed[0] = packedZstd
+		if packed = p.enc.EncodeAll(data, packed); len(packed) < len(data) {
 			return packed
 		}
 	}

@@ -64,7 +64,7 @@ func (j *Journal) Append(changes []*Change, done func(error)) error {
 	}
 	j.store.Commit(stored, func(err error) {
 		for _, c := range changes {
-			j.Drop(c.Blobs)
+			j.drop(c.Blobs, err == nil)
 		}
 		done(err)
 	})
@@ -118,6 +118,7 @@ func (j *Journal) Get(ctx context.Context, ref durable.Ref) ([]byte, error) {
 	if err != nil || HashOf(data) != ref.Hash {
 		return nil, durable.Errorf(durable.CodeInternal, "blob %s is damaged", ref.Hash)
 	}
+	j.staged.read(ref.Hash, data)
 	return data, nil
 }
 

@@ -38,21 +38,28 @@ type node struct {
 	Messages []Message    `json:"messages"`
 }
 
-// cacheMax bounds how many threads are kept whole in memory.
-const cacheMax = 512
+// cacheMax bounds the bytes of text that are kept in memory.
+const cacheMax = 64 << 20
 
 // Threads appends to and reads threads. The zero value is ready and safe for
 // concurrent use; it caches the threads it has seen last.
 type Threads struct {
 	mu    sync.Mutex
-	cache map[string][]model.Message // by the hash of the head; never written to again
-	order []string                   // oldest first
+	cache map[string]cached // by the hash of the head
+	order []string          // oldest first; may name some that are gone
+	bytes int
+}
+
+// cached is a thread in memory; its messages are never written to again.
+type cached struct {
+	messages []model.Message
+	bytes    int
 }
 
 // Append adds messages and returns the new head. The same messages on the same
 // head give the same head, so doing it twice is doing it once.
 func (t *Threads) Append(ctx context.Context, blobs durable.Blobs, head Head, messages ...Message) (Head, error) {
-	before, err := t.Load(ctx, blobs, head)
+	whole, err := t.Load(ctx, blobs, head, messages...)
 	if err != nil {
 		return Head{}, err
 	}
@@ -68,21 +75,34 @@ func (t *Threads) Append(ctx context.Context, blobs durable.Blobs, head Head, me
 	if err != nil {
 		return Head{}, fmt.Errorf("store thread node: %w", err)
 	}
-	whole, err := resolve(ctx, blobs, messages)
-	if err != nil {
-		return Head{}, err
-	}
-	t.keep(ref.Hash, append(slices.Clip(before), whole...))
+	t.forget(head.Hash) // whoever goes on from it goes on from the new head
+	t.keep(ref.Hash, whole)
 	return Head{Ref: ref, Messages: head.Messages + len(messages)}, nil
 }
 
-// Load returns all messages of a thread, oldest first. The caller may not change them.
-func (t *Threads) Load(ctx context.Context, blobs durable.Blobs, head Head) ([]model.Message, error) {
+// Load returns all messages of a thread, oldest first, and behind them those that are
+// yet to be appended. The caller may not change them.
+func (t *Threads) Load(ctx context.Context, blobs durable.Blobs, head Head, next ...Message) ([]model.Message, error) {
+	before, err := t.load(ctx, blobs, head)
+	if err != nil {
+		return nil, err
+	}
+	if len(next) == 0 {
+		return before, nil
+	}
+	whole, err := resolve(ctx, blobs, next)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(before), whole...), nil
+}
+
+func (t *Threads) load(ctx context.Context, blobs durable.Blobs, head Head) ([]model.Message, error) {
 	if head.Messages == 0 {
 		return nil, nil
 	}
-	if cached := t.cached(head.Hash); cached != nil {
-		return cached, nil
+	if messages := t.cached(head.Hash); messages != nil {
+		return messages, nil
 	}
 	var nodes []node
 	for ref := &head.Ref; ref != nil; {
@@ -137,21 +157,42 @@ func resolve(ctx context.Context, blobs durable.Blobs, messages []Message) ([]mo
 func (t *Threads) cached(hash string) []model.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.cache[hash]
+	return t.cache[hash].messages
 }
 
 func (t *Threads) keep(hash string, messages []model.Message) {
+	c := cached{messages: messages}
+	for _, m := range messages {
+		for _, p := range m.Parts {
+			c.bytes += len(p.Text)
+			if p.Result != nil {
+				c.bytes += len(p.Result.Content)
+			}
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cache == nil {
-		t.cache = map[string][]model.Message{}
+		t.cache = map[string]cached{}
 	}
 	if _, ok := t.cache[hash]; !ok {
 		t.order = append(t.order, hash)
+		t.cache[hash] = c
+		t.bytes += c.bytes
 	}
-	t.cache[hash] = messages
-	if len(t.order) > cacheMax {
-		delete(t.cache, t.order[0])
+	for t.bytes > cacheMax || len(t.order) > 2*len(t.cache)+16 {
+		t.drop(t.order[0])
 		t.order = t.order[1:]
 	}
+}
+
+func (t *Threads) forget(hash string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop(hash)
+}
+
+func (t *Threads) drop(hash string) {
+	t.bytes -= t.cache[hash].bytes
+	delete(t.cache, hash)
 }

@@ -48,7 +48,8 @@ func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
 		{&t.rollback, `ROLLBACK`},
 		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&t.insertEntry, `INSERT INTO ev (run, seq, body) VALUES (?, ?, ?)`},
-		{&t.insertBlob, `INSERT INTO blob (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING`},
+		{&t.insertBlob, `INSERT INTO blob (hash, data) SELECT ?1, ?2 WHERE NOT EXISTS
+			(SELECT 1 FROM blob WHERE substr(hash, 1, 6) = substr(?1, 1, 6) AND hash = ?1)`},
 		{&t.setMark, `INSERT INTO mark (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`},
 		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = ?, sum = ? WHERE n = ?`},
 		{&t.findHead, `SELECT n, seal, coalesce((SELECT max(seq) + 1 FROM ev WHERE ev.run = run.n), shared) FROM run WHERE id = ?`},

@@ -194,7 +194,7 @@ func (s *Store) Blob(ctx context.Context, hash string) ([]byte, error) {
 		return nil, durable.Errorf(durable.CodeInvalid, "blob hash %q is not hexadecimal", hash)
 	}
 	var data []byte
-	err = s.read.QueryRowContext(ctx, `SELECT data FROM blob WHERE hash = ?`, key).Scan(&data)
+	err = s.read.QueryRowContext(ctx, `SELECT data FROM blob WHERE substr(hash, 1, 6) = substr(?1, 1, 6) AND hash = ?1`, key).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, durable.Errorf(durable.CodeNotFound, "no blob %s", hash)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/memory"
@@ -114,11 +115,7 @@ type agentSteps struct {
 // model appends what is new to the thread, sends all of it, and appends the reply.
 func (s *agentSteps) model(ctx context.Context, in modelInput) (memory.Head, error) {
 	blobs := durable.AttemptOf(ctx).Blobs
-	thread, err := s.threads.Append(ctx, blobs, in.Thread, in.Say...)
-	if err != nil {
-		return memory.Head{}, err
-	}
-	said, err := s.threads.Load(ctx, blobs, thread)
+	said, err := s.threads.Load(ctx, blobs, in.Thread, in.Say...)
 	if err != nil {
 		return memory.Head{}, err
 	}
@@ -126,7 +123,8 @@ func (s *agentSteps) model(ctx context.Context, in modelInput) (memory.Head, err
 	if err != nil {
 		return memory.Head{}, err
 	}
-	return s.threads.Append(ctx, blobs, thread, memory.Message{Message: model.Text(model.Role(reply.Role), reply.Content)})
+	answer := memory.Message{Message: model.Text(model.Role(reply.Role), reply.Content)}
+	return s.threads.Append(ctx, blobs, in.Thread, append(slices.Clip(in.Say), answer)...)
 }
 
 func (s *agentSteps) tool(ctx context.Context, in stepInput) (toolOutput, error) {
