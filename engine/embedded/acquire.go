@@ -109,6 +109,9 @@ func (e *Engine) open(l *live) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
+		if cause := e.err(); cause != nil {
+			err = cause
+		}
 		l.fault = err
 		l.ready()
 		return

@@ -288,7 +288,8 @@ func (t *try) report(e *durable.Entry, err error) {
 	switch {
 	case ok && !t.intent: // not recorded: once the run is resumed the step runs again
 		l.stuck = lacking
-	case unknown: // it stays in doubt
+	case unknown:
+		l.unsure = append(l.unsure, t.command)
 	case err != nil && l.engine.ctx.Err() != nil && (!t.intent || t.reconcile): // the process ends: the step will run again
 	case t.segment != l.run.Segment: // the program went on without it
 	default:

@@ -44,6 +44,7 @@ type live struct {
 	flight  []*try           // attempts that were issued and have not reported
 	holds   int              // callers who are about to append
 	stuck   error            // a step found that this machine lacks something
+	unsure  []int            // commands in doubt whose reconcile function could not tell
 	ended   bool             // its end or block was appended: nothing more is
 	queued  bool             // it waits in its queue to begin
 	placed  bool             // it has a place in its queue, to be given back

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
 )
 
 // How many runs are looked up at once when a data directory opens, and how many are
@@ -24,11 +25,13 @@ func (e *Engine) recover() {
 			e.fail(err)
 			return
 		}
-		e.each(len(runs), func(i int) {
-			if r := &runs[i]; e.queues.readmit(r) {
-				e.start(r.ID, r.Queue)
+		var placed []store.Run
+		for _, r := range runs { // one after the other: who came first goes first
+			if e.queues.readmit(&r) {
+				placed = append(placed, r)
 			}
-		})
+		}
+		e.each(len(placed), func(i int) { e.start(placed[i].ID, placed[i].Queue) })
 		if len(runs) < recoverPage {
 			return
 		}

@@ -80,6 +80,7 @@ func (l *live) once() error {
 			return err
 		}
 	}
+	l.doubt()
 	for _, e := range l.take() {
 		if e.Kind == durable.EntryEnded {
 			return errOver
@@ -102,6 +103,18 @@ func (l *live) once() error {
 	}
 	l.issue()
 	return l.rest()
+}
+
+// doubt leaves to a person what nobody else could tell.
+func (l *live) doubt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, number := range l.unsure {
+		if number < len(l.x.commands) {
+			l.x.commands[number].busy = false
+		}
+	}
+	l.unsure = nil
 }
 
 // finished reports whether nobody may turn the run any more. What was appended to a

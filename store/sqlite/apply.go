@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
@@ -75,7 +76,7 @@ func (t *transaction) close() error {
 
 // apply commits the batch. An error means that the state of the disk is unknown.
 func (t *transaction) apply(batch []*group) error {
-	if _, err := t.begin.ExecContext(t.ctx); err != nil {
+	if err := t.start(); err != nil {
 		return err
 	}
 	for _, g := range batch {
@@ -86,6 +87,27 @@ func (t *transaction) apply(batch []*group) error {
 	}
 	_, err := t.commit.ExecContext(t.ctx)
 	return err
+}
+
+// How long a transaction waits to begin, and how long between two tries at first.
+const (
+	patience   = 10 * time.Second
+	firstNap   = 50 * time.Microsecond
+	longestNap = 20 * time.Millisecond
+)
+
+// start begins a transaction. Another connection may hold the write lock for a moment: a
+// reader that came upon the log while it was being written takes it to look again.
+// SQLite's own busy_timeout would wait too, but not in the time of a test.
+func (t *transaction) start() error {
+	deadline := time.Now().Add(patience)
+	for nap := firstNap; ; nap = min(2*nap, longestNap) {
+		_, err := t.begin.ExecContext(t.ctx)
+		if err == nil || !busy(err) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(nap)
+	}
 }
 
 // group writes one group, or sets its err and writes nothing of it. Everything

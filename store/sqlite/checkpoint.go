@@ -74,7 +74,9 @@ func (w *writer) tidy(written int) error {
 	w.written += written
 	select {
 	case <-w.checkpoints.moved:
-		return checkpoint(w.tx.ctx, w.tx.conn)
+		if err := checkpoint(w.tx.ctx, w.tx.conn); !busy(err) {
+			return err
+		}
 	default:
 	}
 	if w.written >= cycleBytes {

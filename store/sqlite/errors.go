@@ -31,6 +31,12 @@ func explain(err error) error {
 	return err
 }
 
+// busy reports whether somebody else holds a lock.
+func busy(err error) bool {
+	e, ok := errors.AsType[*driver.Error](err)
+	return ok && (e.Code()&0xff == codes.SQLITE_BUSY || e.Code()&0xff == codes.SQLITE_LOCKED)
+}
+
 // unusable wraps an error of the file system around the data directory.
 func unusable(err error) error {
 	if err == nil {
