@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -58,6 +59,8 @@ type Engine struct {
 	empty   *sync.Cond // of mu: no run is in memory
 	waiters map[durable.RunID][]chan durable.Run
 	closing bool
+
+	draining atomic.Bool // no more attempts begin
 
 	defs   definitions
 	lanes  map[string]*lane
@@ -115,6 +118,30 @@ func (e *Engine) Feed() *event.Feed { return e.feed }
 
 // Journal reads the runs of this engine.
 func (e *Engine) Journal() *journal.Journal { return e.journal }
+
+// Drain lets steps in flight end, until ctx does, and begins no others; then it closes.
+// It is the gentle way to stop: nothing that is under way is done twice for it.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.mu.Lock()
+	e.closing = true
+	e.mu.Unlock()
+	e.draining.Store(true)
+	e.wakeAll()
+	empty := make(chan struct{})
+	go func() {
+		defer close(empty)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for len(e.live) > 0 {
+			e.empty.Wait()
+		}
+	}()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+	}
+	return e.Close(context.WithoutCancel(ctx))
+}
 
 // Close stops driving. Steps in flight are told to stop and waited for until ctx
 // ends; what they returned is recorded. Unfinished runs go on when the store is

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"path"
 	"sync"
 	"time"
 
@@ -9,7 +10,8 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-// Limit bounds the attempts that share a name, such as those of one tool or model.
+// Limit bounds the attempts that share a name, such as those of one tool or model. Its
+// own name may be a pattern with * (path.Match): then all that it fits share it.
 type Limit struct {
 	AtOnce int           // how many run at once; 0 = no bound
 	Count  int           // how many begin in each Per, evenly spread; 0 = no bound
@@ -88,10 +90,19 @@ func (e *Engine) laneOf(t *try) *lane {
 	if len(e.lanes) == 0 {
 		return nil
 	}
-	if l := e.lanes[t.call.Options.Limit]; l != nil {
+	name := t.call.Options.Limit
+	if name == "" {
+		name = "step:" + t.call.Func
+	}
+	if l := e.lanes[name]; l != nil {
 		return l
 	}
-	return e.lanes["step:"+t.call.Func]
+	for pattern, l := range e.lanes {
+		if ok, err := path.Match(pattern, name); ok && err == nil {
+			return l
+		}
+	}
+	return nil
 }
 
 // enter lets an attempt wait for its turn. It does not block.

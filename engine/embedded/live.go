@@ -144,7 +144,7 @@ func (l *live) rouse() {
 		return
 	}
 	to := durable.Running
-	if l.engine.ctx.Err() != nil {
+	if l.engine.ctx.Err() != nil || l.engine.draining.Load() {
 		to = durable.Queued // nobody drives it here any more
 	}
 	if l.run.Status != to {

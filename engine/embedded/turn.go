@@ -101,6 +101,9 @@ func (l *live) once() error {
 		}
 		return cause
 	}
+	if l.engine.draining.Load() {
+		return nil // what is in flight may end
+	}
 	l.issue()
 	return l.rest()
 }
@@ -149,7 +152,7 @@ func (l *live) isReady() {
 func (l *live) shelve() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.engine.ctx.Err() == nil {
+	if l.engine.ctx.Err() == nil && (!l.engine.draining.Load() || len(l.flight) > 0 || len(l.mail) > 0) {
 		return false
 	}
 	if !l.shelved && !l.ended && l.run.Status == durable.Running {
