@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -35,7 +36,8 @@ func closeEngine(t *testing.T, e *embedded.Engine, s store.Store) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := e.Close(ctx); err != nil {
-		t.Error(err)
+		stacks := make([]byte, 1<<20)
+		t.Errorf("%v\n%s", err, stacks[:runtime.Stack(stacks, true)])
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

@@ -107,14 +107,20 @@ func (l *lane) enter(t *try) {
 		l.engine.crew.Go(t.run)
 		return
 	}
-	// Who is told to stop, or runs out of time, does not wait for a turn to say so.
-	context.AfterFunc(t.ctx, func() {
+	// Who is told to stop, or runs out of time, does not wait for a turn to say so. What
+	// is irreversible outlives the engine's context only once it has begun.
+	unqueue := func() {
 		l.mu.Lock()
 		waited := l.waiting.Remove(t, t.l.run.Share)
 		l.mu.Unlock()
 		if waited {
 			l.engine.crew.Go(t.run)
 		}
+	}
+	unwatch := context.AfterFunc(l.engine.ctx, unqueue)
+	context.AfterFunc(t.ctx, func() {
+		unwatch()
+		unqueue()
 	})
 	l.pump()
 }
@@ -127,7 +133,7 @@ func (l *lane) pump() {
 		t, _ := l.waiting.Pop()
 		l.running++
 		t.lane, t.started = l, stamp(time.Time{})
-		if t.intent && !t.promised {
+		if t.intent && !t.promised && !t.reconcile {
 			l.engine.crew.Go(t.promise)
 		} else {
 			l.engine.crew.Go(t.run)
