@@ -5,6 +5,8 @@ import "sync"
 // crew is the goroutines of an engine. Unlike a sync.WaitGroup it may be joined while
 // it is waited for. The zero value is ready.
 type crew struct {
+	spawn func(func()) // nil = a goroutine at once; see Config.Spawn
+
 	mu   sync.Mutex
 	n    int
 	done *sync.Cond
@@ -15,10 +17,15 @@ func (c *crew) Go(fn func()) {
 	c.mu.Lock()
 	c.n++
 	c.mu.Unlock()
-	go func() {
+	run := func() {
 		defer c.leave()
 		fn()
-	}()
+	}
+	if c.spawn != nil {
+		c.spawn(run)
+		return
+	}
+	go run()
 }
 
 func (c *crew) leave() {

@@ -34,6 +34,10 @@ type Config struct {
 	Limits map[string]Limit
 	// Queues bound runs by the queue they are started in; see Queue for the defaults.
 	Queues map[string]Queue
+
+	// Spawn starts a goroutine of the engine; nil = go. A simulation puts them in an order
+	// of its own. It must not run fn itself, and must run it some time.
+	Spawn func(fn func())
 }
 
 // Engine drives the runs of one store. It is the only one to do so: the store's
@@ -82,6 +86,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.register(cfg.Programs); err != nil {
 		return nil, err
 	}
+	e.crew.spawn = cfg.Spawn
 	e.empty = sync.NewCond(&e.mu)
 	e.firm = context.WithoutCancel(ctx)
 	e.ctx, e.stop = context.WithCancelCause(e.firm)
@@ -153,8 +158,8 @@ func (e *Engine) rest() {
 func (e *Engine) wakeAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, l := range e.live {
-		l.wake()
+	for _, id := range slices.Sorted(maps.Keys(e.live)) { // in an order, so that a simulation comes to the same
+		e.live[id].wake()
 	}
 }
 

@@ -145,6 +145,7 @@ func (l *live) rest() error {
 	}
 	if !wake.IsZero() {
 		if d := time.Until(wake); d < parkMin {
+			l.stay()
 			if l.alarm == nil {
 				l.alarm = time.AfterFunc(d, l.wake)
 			} else {
@@ -155,6 +156,16 @@ func (l *live) rest() error {
 	}
 	l.park(waits, wake)
 	return nil
+}
+
+// stay keeps a run that an earlier process left in memory for its alarm: while it is
+// queued it could leave, and nobody would wake it.
+func (l *live) stay() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.run.Status == durable.Queued {
+		l.rouse()
+	}
 }
 
 // park notes that the run waits; it leaves memory once that is durable and nothing came
