@@ -1,12 +1,17 @@
 package embedded_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/store"
 )
 
 // What the simulation has found.
@@ -59,5 +64,43 @@ func TestKilledChild(t *testing.T) {
 	}
 	if r, err = e.Wait(t.Context(), id); err != nil || string(r.Output) != `"canceled: it was killed: enough"` {
 		t.Errorf("the run is %s with %s, error %v", r.Status, r.Output, err)
+	}
+}
+
+// A signal that came between the end of a segment and the beginning of the next is
+// received there, also when the process died in between.
+func TestSignalBetweenSegments(t *testing.T) {
+	same := durable.NewFunc("same", durable.StepOptions{}, func(_ context.Context, n int) (int, error) { return n, nil })
+	program := durable.NewProgram("p", func(ctx durable.Context, n int) (string, error) {
+		if n == 0 {
+			if _, err := durable.Do(ctx, same, 0); err != nil {
+				return "", err
+			}
+			return "", durable.Continue(json.RawMessage("1"))
+		}
+		return durable.Receive[string](ctx, "word")
+	}, same.StepFunc)
+	s := openStore(t, t.TempDir())
+	j, err := journal.New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	run := store.Run{ID: "torn", Program: "p", Created: now, State: store.State{Status: durable.Running, Updated: now}}
+	told := make(chan error, 1)
+	err = j.Append([]*journal.Change{{Run: run.ID, Create: &run, Head: &journal.Head{}, Entries: []*durable.Entry{
+		{Kind: durable.EntryStarted, Time: now, Name: "p", Epoch: 1},
+		{Kind: durable.EntryDone, Time: now, Name: "same", Attempt: 1, Effect: durable.Idempotent, InputHash: journal.HashOf([]byte("0"))[:16], Output: json.RawMessage("0"), Epoch: 1},
+		{Kind: durable.EntrySignal, Time: now, Name: "word", Input: json.RawMessage(`"here"`)},
+	}}}, func(err error) { told <- err })
+	if err := errors.Join(err, <-told); err != nil {
+		t.Fatal(err)
+	}
+	e := openEngine(t, s, program)
+	defer closeEngine(t, e, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if r, err := e.Wait(ctx, run.ID); err != nil || string(r.Output) != `"here"` {
+		t.Errorf("the run is %s (%s), waits for %v, has %s, error %v", r.Status, r.Reason, r.Waits, r.Output, err)
 	}
 }
