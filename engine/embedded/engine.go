@@ -198,13 +198,14 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 	run, started := e.birth(req, "", 0)
 	l, err := e.enlist(ctx, run, chosen)
 	if err != nil {
-		return "", fmt.Errorf("start %s: %w", req.Program, err)
+		return "", fmt.Errorf("start %s: %w", req.Program, e.sure(ctx, req.ID, err))
 	}
 	defer l.release()
 	done := make(chan error, 1)
 	l.mu.Lock()
 	err = l.bear(started, req.Definition, func(err error) { done <- err })
 	l.mu.Unlock()
+	close(l.opened)
 	if err == nil {
 		l.turnHere()
 		err = await(ctx, done)
@@ -231,7 +232,7 @@ func await(ctx context.Context, done <-chan error) error {
 func (e *Engine) record(ctx context.Context, id durable.RunID, entry *durable.Entry) error {
 	l, err := e.acquire(ctx, id)
 	if err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	defer l.release()
 	return e.recordIn(ctx, l, entry)
@@ -240,7 +241,7 @@ func (e *Engine) record(ctx context.Context, id durable.RunID, entry *durable.En
 func (e *Engine) recordIn(ctx context.Context, l *live, entry *durable.Entry) error {
 	done := make(chan error, 1)
 	if err := l.append(entry, func(err error) { done <- err }); err != nil {
-		return err
+		return e.sure(ctx, l.id, err)
 	}
 	l.turnHere()
 	return await(ctx, done)

@@ -128,9 +128,11 @@ func (l *live) issueChild(c *command) {
 		child.mu.Lock()
 		child.ended = true // it never began: this run was ended by somebody else
 		child.mu.Unlock()
-		return
 	}
-	child.wake()
+	close(child.opened)
+	if err == nil {
+		child.wake()
+	}
 }
 
 // rest parks the run when nothing is on its way, and sets the alarm for a wait

@@ -57,7 +57,7 @@ func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) erro
 		}
 	}()
 	if err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	parent := e.parentOf(ctx, lives[0])
 	if parent != nil {
@@ -65,7 +65,7 @@ func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) erro
 	}
 	done := make(chan error, 1)
 	if err := e.killAll(lives, parent, reason, func(err error) { done <- err }); err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	if parent != nil {
 		parent.wake()
