@@ -123,6 +123,9 @@ func pause(ctx context.Context, half int) {
 	a := durable.AttemptOf(ctx)
 	h := fnv.New32a()
 	_, _ = fmt.Fprint(h, a.Key, a.Number, a.Epoch, half)
+	if half == 0 && h.Sum32()&1 == 0 {
+		return // what must not happen yet would happen at once
+	}
 	<-time.After(time.Duration(h.Sum32()%90_000) * time.Microsecond)
 }
 
