@@ -252,7 +252,7 @@ func (l *live) begin(e *durable.Entry, carried []*durable.Entry) error {
 		Run: l.id, Program: l.run.Program, Parent: l.run.Parent, Segment: e.Segment, Definition: definition, Now: e.Time,
 	}
 	l.x = newExec(info, program, e.Input, l.loadValues)
-	l.applied = e.Seq
+	l.applied, l.late = e.Seq, nil
 	if e.Kind == durable.EntryContinued && carried == nil {
 		if carried, err = l.carry(e); err != nil {
 			return err
@@ -286,11 +286,16 @@ func (l *live) carry(e *durable.Entry) ([]*durable.Entry, error) {
 		return nil, err
 	}
 	for i := range between {
-		if k := between[i].Kind; k == durable.EntrySignal || k == durable.EntryCancel {
+		if passesOn(&between[i]) {
 			carried = append(carried, &between[i])
 		}
 	}
 	return carried, nil
+}
+
+// passesOn reports whether an entry that comes when a segment has ended is for the next.
+func passesOn(e *durable.Entry) bool {
+	return e.Kind == durable.EntrySignal || e.Kind == durable.EntryCancel
 }
 
 func (l *live) loadValues(e *durable.Entry) error { return l.engine.journal.Load(l.engine.ctx, e) }
@@ -301,6 +306,9 @@ func (l *live) see(e *durable.Entry) error {
 		return nil
 	}
 	if l.x.ended {
+		if passesOn(e) {
+			l.late = append(l.late, e)
+		}
 		return l.x.issued(e)
 	}
 	l.applied = e.Seq
@@ -370,8 +378,9 @@ func (l *live) continueWith(input json.RawMessage) error {
 		l.mu.Unlock()
 		return errOver
 	}
+	carried = append(carried, l.late...)
 	for _, e := range l.mail { // what came while the segment ended; results of its steps are void
-		if e.Kind == durable.EntrySignal || e.Kind == durable.EntryCancel {
+		if passesOn(e) {
 			carried = append(carried, e)
 		}
 	}
