@@ -26,11 +26,12 @@ type live struct {
 	fault  error         // why that cannot be known; read after opened
 
 	x       *exec
-	applied int64          // seq of the last applied entry
-	first   *durable.Entry // of a run that was just born: the store may not have it yet
-	base    int64          // entries before it were there when the live was opened
-	claimed chan error     // the claim of a run whose process died: durable, or why not
-	alarm   *time.Timer    // wakes the run for a wait too short to park
+	applied int64            // seq of the last applied entry
+	late    []*durable.Entry // signals and cancels the program did not live to see: the next segment's
+	first   *durable.Entry   // of a run that was just born: the store may not have it yet
+	base    int64            // entries before it were there when the live was opened
+	claimed chan error       // the claim of a run whose process died: durable, or why not
+	alarm   *time.Timer      // wakes the run for a wait too short to park
 
 	mu      sync.Mutex
 	run     store.Run        // State is what was last appended

@@ -249,9 +249,9 @@ func (l *live) begin(e *durable.Entry, carried []*durable.Entry) error {
 		Run: l.id, Program: l.run.Program, Parent: l.run.Parent, Segment: e.Segment, Definition: definition, Now: e.Time,
 	}
 	l.x = newExec(info, program, e.Input, l.loadValues)
-	l.applied = e.Seq
+	l.applied, l.late = e.Seq, nil
 	if e.Kind == durable.EntryContinued && carried == nil {
-		if carried, err = l.carry(e); err != nil {
+		if carried, err = carry(l.engine.ctx, l.engine.journal, l.id, e); err != nil {
 			return err
 		}
 	}
@@ -265,31 +265,6 @@ func (l *live) begin(e *durable.Entry, carried []*durable.Entry) error {
 	return nil
 }
 
-// carry reads the signals the segment before had not received, and what arrived while
-// it ended.
-func (l *live) carry(e *durable.Entry) ([]*durable.Entry, error) {
-	var carried []*durable.Entry
-	for _, seq := range e.Carry {
-		entries, err := l.engine.journal.Entries(l.engine.ctx, l.id, seq-1, 1)
-		if err != nil {
-			return nil, err
-		}
-		for i := range entries {
-			carried = append(carried, &entries[i])
-		}
-	}
-	between, err := l.engine.journal.Range(l.engine.ctx, l.id, e.After+1, e.Seq)
-	if err != nil {
-		return nil, err
-	}
-	for i := range between {
-		if k := between[i].Kind; k == durable.EntrySignal || k == durable.EntryCancel {
-			carried = append(carried, &between[i])
-		}
-	}
-	return carried, nil
-}
-
 func (l *live) loadValues(e *durable.Entry) error { return l.engine.journal.Load(l.engine.ctx, e) }
 
 // see applies one entry and lets the program go on.
@@ -298,6 +273,9 @@ func (l *live) see(e *durable.Entry) error {
 		return nil
 	}
 	if l.x.ended {
+		if e.Kind == durable.EntrySignal || e.Kind == durable.EntryCancel {
+			l.late = append(l.late, e)
+		}
 		return l.x.issued(e)
 	}
 	l.applied = e.Seq
@@ -326,7 +304,7 @@ func (l *live) entered(e *durable.Entry) {
 // finish records how the program ended. It returns true when a new segment begins.
 func (l *live) finish() (bool, error) {
 	err := l.x.err
-	if next, ok := errors.AsType[*durable.ContinueError](err); ok && !l.x.canceled {
+	if next := l.x.continues(); next != nil {
 		return true, l.continueWith(next.State)
 	}
 	if p, ok := errors.AsType[*programPanic](err); ok {
@@ -335,16 +313,7 @@ func (l *live) finish() (bool, error) {
 	if b, ok := errors.AsType[*durable.BlockError](err); ok {
 		return false, b
 	}
-	if err == nil && len(l.x.output) > 0 && !json.Valid(l.x.output) {
-		err = durable.Errorf(durable.CodeInvalid, "the output of program %s is not JSON", l.run.Program)
-	}
-	end := &durable.Entry{Kind: durable.EntryEnded, Status: durable.Succeeded, Output: l.x.output}
-	if err != nil {
-		end.Status, end.Output, end.Error = durable.Failed, nil, durable.FailureOf(err)
-		if l.x.canceled && durable.CodeOf(err) == durable.CodeCanceled {
-			end.Status = durable.Canceled
-		}
-	}
+	end := l.x.ending()
 	l.cancelChildren("the parent ended")
 	err = l.end(end)
 	l.cutShort(true) // nobody waits for what is still in flight
@@ -367,6 +336,7 @@ func (l *live) continueWith(input json.RawMessage) error {
 		l.mu.Unlock()
 		return errOver
 	}
+	carried = append(carried, l.late...)
 	for _, e := range l.mail { // what came while the segment ended; results of its steps are void
 		if e.Kind == durable.EntrySignal || e.Kind == durable.EntryCancel {
 			carried = append(carried, e)
