@@ -588,7 +588,7 @@ func TestForkRefused(t *testing.T) {
 		{"no run", "nobody", embedded.ForkRequest{}, durable.ErrNotFound, "no run nobody"},
 		{"no step", base, embedded.ForkRequest{At: id(0, 7)}, durable.ErrNotFound, "has no step 7; segment 0 has 0 to 2"},
 		{"no step in a later segment", base, embedded.ForkRequest{At: id(1, 9)}, durable.ErrNotFound, "has no step 1.9; segment 1 has 1.0 to 1.2"},
-		{"no segment", base, embedded.ForkRequest{At: id(5, 0)}, durable.ErrNotFound, "its segments with steps end with 1"},
+		{"no segment", base, embedded.ForkRequest{At: id(5, 0)}, durable.ErrNotFound, "its last segment with steps is 1"},
 		{"input that is not JSON", base, embedded.ForkRequest{At: id(0, 1), Input: json.RawMessage("{")}, durable.ErrInvalid, "the input is not JSON"},
 		{"input too late", base, embedded.ForkRequest{At: id(1, 1), Input: text("x")}, durable.ErrInvalid, "fork at a step of segment 0"},
 		{"input with which the program does something else", base, embedded.ForkRequest{At: id(0, 2), Input: text("x")}, durable.ErrConflict, `issues step "else"`},

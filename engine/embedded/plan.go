@@ -180,7 +180,7 @@ func (p *planner) noStep(id durable.StepID) error {
 	if len(p.steps) == 0 {
 		return durable.Errorf(durable.CodeNotFound, "run %s has no steps yet", p.base.ID)
 	}
-	return durable.Errorf(durable.CodeNotFound, "run %s has no step %s; its segments with steps end with %d", p.base.ID, id, segments)
+	return durable.Errorf(durable.CodeNotFound, "run %s has no step %s; its last segment with steps is %d", p.base.ID, id, segments)
 }
 
 func (p *planner) note(format string, args ...any) {

@@ -235,6 +235,9 @@ func (r *replayer) end(last *durable.Entry) error {
 			x.differs = d
 		} else if now := x.ending(); now.Status != last.Status || !sameFailure(now.Error, last.Error) || !sameJSON(now.Output, last.Output) {
 			d.Program, d.ProgramValue, x.differs = outcomeText(now), now.Output, d
+			if d.Program == outcomeText(last) {
+				d.Program += ", with another " + map[bool]string{true: "output", false: "error"}[sameFailure(now.Error, last.Error)]
+			}
 		}
 	default:
 		if x.panicked() {
