@@ -61,7 +61,7 @@ func (c *forkCmd) Run(ctx context.Context, a *app) error {
 		return closing(err, r)
 	}
 	c.announce(a, plan)
-	if err := c.consent(ctx, a, plan); err != nil {
+	if err := c.consent(ctx, a, plan, a.talks()); err != nil {
 		return closing(err, r)
 	}
 	o, err := a.open(ctx)
@@ -216,9 +216,9 @@ func stepList(steps []durable.Step) string {
 	return fmt.Sprintf("%s (%s)", counted(len(steps), "step"), strings.Join(names, ", "))
 }
 
-// consent asks the person at the terminal, and nobody else, about irreversible effects.
-func (c *forkCmd) consent(ctx context.Context, a *app, p *orpine.ForkPlan) error {
-	if c.Yes || !a.talks() || len(irreversible(p)) == 0 {
+// consent asks the person at the terminal about irreversible effects, if there is one.
+func (c *forkCmd) consent(ctx context.Context, a *app, p *orpine.ForkPlan, talks bool) error {
+	if c.Yes || !talks || len(irreversible(p)) == 0 {
 		return nil
 	}
 	fmt.Fprintln(a.stderr, "Fork it all the same? y/N")

@@ -24,7 +24,8 @@ type Divergence struct {
 	JournalValue json.RawMessage `json:"journal_value,omitempty"`
 	ProgramValue json.RawMessage `json:"program_value,omitempty"`
 
-	ref *durable.Ref // of JournalValue, until it is loaded
+	onlyInput bool         // all but the input of the step fits
+	ref       *durable.Ref // of JournalValue, until it is loaded
 }
 
 // Step names the step, as StepID does, or the end of a segment.
@@ -51,6 +52,7 @@ func (x *exec) differ(e *durable.Entry, kind durable.CommandKind) *Divergence {
 	if c.kind != kind || c.name != e.Name {
 		return d
 	}
+	d.onlyInput = true
 	d.Journal, d.Program = d.Journal+" with input "+orNone(e.InputHash), d.Program+" with input "+orNone(c.inputHash)
 	d.JournalValue, d.ProgramValue, d.ref = e.Input, c.input, e.InputRef
 	if e.Interrupt != nil {

@@ -34,10 +34,21 @@ func (e *Engine) Fork(ctx context.Context, base durable.RunID, req ForkRequest) 
 		return "", err
 	}
 	run := e.branch(from, plan, req)
-	own := e.stampOwn(plan.own, run.Created)
-	if err := e.rehearse(ctx, run, from.ID, slices.Concat(entries[plan.Start:max(plan.Start, plan.Shared)], own), req.Definition); err != nil {
+	d, err := e.rehearseFork(ctx, run, plan, entries, req)
+	if err == nil && d != nil && d.onlyInput && e.identity(ctx, from, plan, entries) {
+		req.lenient = true
+		if plan, err = PlanFork(journal.View(from), entries, req); err == nil {
+			run.Shared = plan.Shared
+			d, err = e.rehearseFork(ctx, run, plan, entries, req)
+		}
+	}
+	if err == nil && d != nil {
+		err = durable.Errorf(durable.CodeConflict, "the program does not come to it on this journal: %s; fork at that step or before it", d.Text())
+	}
+	if err != nil {
 		return "", fmt.Errorf("fork %s at step %s: %w", base, req.At, err)
 	}
+	own := e.stampOwn(plan.own, run.Created)
 	l, err := e.plant(ctx, run, base, own, req)
 	if err != nil {
 		return "", fmt.Errorf("fork %s: %w", base, err)
@@ -78,27 +89,34 @@ func (e *Engine) stampOwn(own []durable.Entry, now time.Time) []durable.Entry {
 	return own
 }
 
-// rehearse replays the segment in which a fork begins.
-func (e *Engine) rehearse(ctx context.Context, run store.Run, base durable.RunID, entries []durable.Entry, definition []byte) error {
+// rehearseFork replays the segment in which a fork begins, as the fork would have it.
+func (e *Engine) rehearseFork(ctx context.Context, run store.Run, plan *ForkPlan, entries []durable.Entry, req ForkRequest) (*Divergence, error) {
+	if req.Definition != nil {
+		defer e.journal.Drop([]journal.Blob{e.journal.Stage(req.Definition)}) // the replay reads it
+	}
+	segment := slices.Concat(entries[plan.Start:max(plan.Start, plan.Shared)], e.stampOwn(plan.own, run.Created))
+	return e.rehearse(ctx, run, plan.Base, segment)
+}
+
+// identity reports whether the base itself replays up to the cut: then what differs in a
+// fork differs because it is another run, as where its ID goes into the input of a step.
+func (e *Engine) identity(ctx context.Context, from store.Run, plan *ForkPlan, entries []durable.Entry) bool {
+	d, err := e.rehearse(ctx, from, from.ID, slices.Clone(entries[plan.Start:plan.cut]))
+	return err == nil && d == nil
+}
+
+// rehearse replays one segment that may not be in the store.
+func (e *Engine) rehearse(ctx context.Context, run store.Run, base durable.RunID, entries []durable.Entry) (*Divergence, error) {
 	program, ok := e.programs[run.Program]
 	if !ok {
-		return durable.Errorf(durable.CodeNotFound, "this build has no program %q", run.Program)
-	}
-	if definition != nil {
-		defer e.journal.Drop([]journal.Blob{e.journal.Stage(definition)}) // the replay reads it
+		return nil, durable.Errorf(durable.CodeNotFound, "this build has no program %q", run.Program)
 	}
 	r := replayer{ctx: ctx, journal: e.journal, run: run, carrier: base, program: program, definition: run.Definition}
 	err := r.segment(entries, nil)
 	if r.x != nil {
 		r.x.stop()
 	}
-	if err != nil {
-		return err
-	}
-	if d := r.report.Divergence; d != nil {
-		return durable.Errorf(durable.CodeConflict, "the program does not come to it on this journal: %s; fork at that step or before it", d.Text())
-	}
-	return nil
+	return r.report.Divergence, err
 }
 
 // plant commits a fork and returns its live, held.

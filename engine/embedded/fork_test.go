@@ -412,6 +412,35 @@ func forkCases() []forkCase {
 			runs:    map[string]int{"b9": 1}, output: "a b9!", repeats: []string{"b"},
 		},
 		{
+			name: "another definition in a later segment",
+			program: func(ctx durable.Context, w *world, in string) (string, error) {
+				d := string(ctx.Info().Definition)
+				a, err := durable.StartAs(ctx, "a", w.do(), "a"+d).Await(ctx)
+				b, err2 := durable.StartAs(ctx, "b", w.do(), "b"+d).Await(ctx)
+				if err := errors.Join(err, err2); err != nil || in == "1" {
+					return a + " " + b, err
+				}
+				return "", durable.Continue(text("1"))
+			},
+			req:     embedded.ForkRequest{At: id(1, 1), Definition: json.RawMessage("2")},
+			journal: []string{"started p", "done a", "done b", "continued", "done a", "forked b", "done b", "ended"}, shared: 4,
+			runs: map[string]int{"b2": 1}, output: "a1 b2!", repeats: []string{"b"}, segment: 1,
+		},
+		{
+			name: "inputs that hold the ID of the run",
+			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+				for _, name := range []string{"a", "b"} {
+					if _, err := durable.StartAs(ctx, name, w.do(), string(ctx.Info().Run)+name).Await(ctx); err != nil {
+						return "", err
+					}
+				}
+				return w.a(ctx, "c")
+			},
+			req:     embedded.ForkRequest{ID: "fork", At: id(0, 1)},
+			journal: []string{"started p", "done a", "forked b", "done b", "done c", "ended"}, shared: 1,
+			runs: map[string]int{"forkb": 1, "c": 1}, output: "c!", repeats: []string{"b", "c"},
+		},
+		{
 			name: "another definition",
 			program: func(ctx durable.Context, w *world, _ string) (string, error) {
 				d := string(ctx.Info().Definition)

@@ -18,6 +18,8 @@ type ForkRequest struct {
 	Input      json.RawMessage `json:"input,omitempty"`      // nil = that of the base
 	Definition json.RawMessage `json:"definition,omitempty"` // nil = that of the base
 	Results    []Result        `json:"results,omitempty"`    // recorded instead of what the steps came to
+
+	lenient bool // the steps that are kept may be called with something else
 }
 
 // Result is what a fork records as the output of a step.
@@ -40,6 +42,7 @@ type ForkPlan struct {
 	Segment int   `json:"segment"` // in which it begins
 	Start   int64 `json:"-"`       // seq of the entry that opens that
 
+	cut int             // the first entry of the base that is not taken over
 	own []durable.Entry // behind the shared ones; without a time: now
 }
 
@@ -131,7 +134,7 @@ func (p *planner) cutOff() error {
 			p.start, p.plan.Segment = i, e.Segment
 		}
 	}
-	p.plan.Start = int64(p.start)
+	p.plan.Start, p.plan.cut = int64(p.start), p.cut
 	return nil
 }
 
@@ -200,7 +203,7 @@ func (p *planner) checkChanges() error {
 		}
 		p.soft, p.own = 0, 0
 	}
-	if p.req.Definition != nil && journal.HashOf(p.req.Definition) != p.base.Definition {
+	if p.req.lenient || (p.req.Definition != nil && journal.HashOf(p.req.Definition) != p.base.Definition) {
 		p.soft = min(p.soft, p.start)
 	}
 	for _, r := range p.req.Results {
