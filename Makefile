@@ -7,7 +7,7 @@ LINT_VERSION = v2.15.0
 LINT = bin/golangci-lint-$(LINT_VERSION)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test check lint race fuzz bench bench-peers clean help
+.PHONY: build test check lint race fuzz crash soak bench bench-peers clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,18 @@ fuzz: ## run every fuzz target for FUZZTIME
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; \
 	done
+
+N = 10000
+crash: ## kill the built program N times and cut the power N/100 times (as root)
+	go test -count=1 -timeout 24h -v -run '^TestKillStorm$$' ./cmd/orpine -kills $(N)
+	go test -count=1 -timeout 24h -v -run '^TestPowerCut$$' ./cmd/orpine -cuts $$(( $(N) / 100 + 5 ))
+
+CUTS = 1000
+soak: ## run the long forms of the crash, simulation and planted bug tests (an hour or more)
+	go test -count=1 -timeout 24h -v -run '^(TestCrashEverywhere|TestSimulation|TestLinearizable)$$' ./engine/embedded -soak
+	go test -count=1 -timeout 24h -v -run '^TestPlantedBugs$$' . -soak
+	go test -count=1 -timeout 24h -v -run '^TestPowerCut$$' ./cmd/orpine -cuts $(CUTS)
+	go test -count=1 -timeout 24h -v -run '^TestKillStorm$$' ./cmd/orpine -kills $(N)
 
 BENCHTIME = 2
 bench: build ## run the benchmarks: of the rooms, then each workload for BENCHTIME seconds

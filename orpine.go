@@ -34,10 +34,24 @@ type Config struct {
 	Makers    map[string]tool.Maker     // of the tools that definitions declare, by kind
 	Log       *slog.Logger              // nil = no log
 
+	// Limits bound steps by name: model:PROVIDER/NAME and tool:NAME for those of agents,
+	// step:FUNC for a step function, or the Limit its options name; * stands for any part.
+	// Rates outlive the process.
+	Limits map[string]Limit
+	// Queues bound runs by the queue they are started in; "" is the one for those that name
+	// none: 10,000 in motion and 100,000 waiting, unless it is given here.
+	Queues map[string]Queue
+
 	// ProcessDurability lets a commit survive the death of the process only, not a
 	// power cut. Default false.
 	ProcessDurability bool
 }
+
+// Limit bounds steps that share a name.
+type Limit = embedded.Limit
+
+// Queue bounds the runs that are started in it.
+type Queue = embedded.Queue
 
 // Runtime is an open data directory with an engine that drives its runs. All
 // methods are safe for concurrent use.
@@ -65,7 +79,9 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := embedded.New(ctx, embedded.Config{Store: s, Programs: programs, Log: cfg.Log})
+	e, err := embedded.New(ctx, embedded.Config{
+		Store: s, Programs: programs, Log: cfg.Log, Limits: cfg.Limits, Queues: cfg.Queues,
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -88,6 +104,11 @@ func (r *Runtime) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return errors.Join(r.engine.Close(ctx), r.store.Close())
+}
+
+// Drain lets the steps under way end, until ctx does, begins no others and closes.
+func (r *Runtime) Drain(ctx context.Context) error {
+	return errors.Join(r.engine.Drain(ctx), r.store.Close())
 }
 
 // Start starts a run of a program; see durable.Engine.

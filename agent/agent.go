@@ -177,7 +177,9 @@ func (l *loop) run() (*Answer, error) {
 		if err := l.afford(); err != nil {
 			return nil, err
 		}
-		reply, err := durable.StartAs(l.ctx, "model", l.model, modelInput{Definition: l.ref, Thread: l.Thread, Say: l.Pending}).Await(l.ctx)
+		call := l.model
+		call.Options.Limit = "model:" + l.definition.Model
+		reply, err := durable.StartAs(l.ctx, "model", call, modelInput{Definition: l.ref, Thread: l.Thread, Say: l.Pending}).Await(l.ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -228,6 +230,9 @@ func (l *loop) call(calls []model.ToolCall) error {
 		options := durable.StepOptions{Effect: durable.Read} // an unknown tool is only refused
 		if spec, ok := l.tools.Spec(c.Name); ok {
 			options = spec.Options
+		}
+		if options.Limit == "" {
+			options.Limit = "tool:" + c.Name
 		}
 		input, err := json.Marshal(toolInput{Definition: l.ref, Call: c})
 		if err != nil {

@@ -22,6 +22,9 @@ import (
 // kills makes the tests that kill processes do so more often than they do by default.
 var kills = flag.Int("kills", 0, "how many processes each kill test kills; 0 is a few")
 
+// stormSeed makes the storms of kills and power cuts repeat their moments.
+var stormSeed = flag.Uint64("seed", 0, "the seed of the storms; 0 = a new one, which is printed")
+
 // orpineBinary builds the command as a user does, once per test run.
 var orpineBinary = sync.OnceValues(func() (string, error) { return buildBinary("orpine", ".") })
 

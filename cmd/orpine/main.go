@@ -13,16 +13,43 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
-	stop()
-	os.Exit(code)
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(gcPercent)
+	}
+	os.Exit(Main(untilSignal(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+}
+
+// gcPercent lets the heap, which is small because runs that wait are not in it, grow to
+// five times what is alive before it is collected; GOGC overrides it.
+const gcPercent = 400
+
+// errTerminated is the cause of a context that ended with SIGTERM: what is under way is to
+// be finished. After Ctrl-C somebody waits for the prompt.
+var errTerminated = fmt.Errorf("terminated: %w", context.Canceled)
+
+// untilSignal returns a context that the first signal ends. The second one ends the
+// process: nothing is lost by that, only done again.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if <-signals == syscall.SIGTERM {
+			cancel(errTerminated)
+		} else {
+			cancel(context.Canceled)
+		}
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	return ctx
 }
 
 // cli is the command line: global flags, then a verb.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/demo/cost"
@@ -19,7 +20,8 @@ import (
 // machine reach it through its door.
 type owned struct {
 	*orpine.Runtime
-	door *local.Door
+	door   *local.Door
+	gentle func() bool // whether steps under way are to end before it is closed
 }
 
 // config is what runs can have in this command.
@@ -44,11 +46,23 @@ func (a *app) open(ctx context.Context) (*owned, error) {
 	if err != nil {
 		return nil, closing(environmentError{err}, rt)
 	}
-	return &owned{rt, door}, nil
+	gentle := func() bool { return errors.Is(context.Cause(ctx), errTerminated) }
+	return &owned{rt, door, gentle}, nil
 }
 
+// drainTime is how long steps under way may take to end after SIGTERM.
+const drainTime = 10 * time.Second
+
 // Close closes the door, then the runtime.
-func (o *owned) Close() error { return errors.Join(o.door.Close(), o.Runtime.Close()) }
+func (o *owned) Close() error {
+	err := o.door.Close()
+	if !o.gentle() {
+		return errors.Join(err, o.Runtime.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	return errors.Join(err, o.Drain(ctx))
+}
 
 // read opens the data directory for reading and finds a run in it.
 func (a *app) read(ctx context.Context, ref string) (*orpine.Reader, durable.RunID, error) {

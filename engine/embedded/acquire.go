@@ -130,21 +130,17 @@ func (e *Engine) open(l *live) {
 
 // enlist makes a live of a run that is about to be created, so that nobody else brings
 // it to life. An ID that somebody chose may be taken: that is found out here, because to
-// whoever asks for the run meanwhile this live would be it. It is held. Errors: conflict
+// whoever asks for the run meanwhile this live would be it. It is held, and not opened to
+// others before the caller says so, when its first entry is appended. Errors: conflict
 // when the ID is taken, invalid and exhausted from its queue.
 func (e *Engine) enlist(ctx context.Context, run store.Run, chosen bool) (*live, error) {
-	l, mine, err := e.enter(run.ID)
+	l, err := e.makeRoom(ctx, run.ID)
 	if err != nil {
 		return nil, err
 	}
-	taken := durable.Errorf(durable.CodeConflict, "a run %s exists", run.ID)
-	if !mine {
-		l.release()
-		return nil, taken
-	}
 	if chosen {
 		if _, err = e.store.Run(ctx, run.ID); err == nil {
-			err = taken
+			err = taken(run.ID)
 		} else if errors.Is(err, durable.ErrNotFound) {
 			err = nil
 		}
@@ -163,12 +159,76 @@ func (e *Engine) enlist(ctx context.Context, run store.Run, chosen bool) (*live,
 		l.fault = errLeaving
 	}
 	l.mu.Unlock()
-	close(l.opened)
 	if err != nil {
+		close(l.opened)
 		l.release()
 		return nil, err
 	}
 	return l, nil
+}
+
+func taken(id durable.RunID) error {
+	return durable.Errorf(durable.CodeConflict, "a run %s exists", id)
+}
+
+// makeRoom makes room for a new run. Somebody may be finding out that there is none of this
+// ID: that one is waited for. Error: conflict when there is one.
+func (e *Engine) makeRoom(ctx context.Context, id durable.RunID) (*live, error) {
+	for {
+		l, mine, err := e.enter(id)
+		if err != nil || mine {
+			return l, err
+		}
+		select {
+		case <-l.opened:
+		case <-ctx.Done():
+			l.release()
+			return nil, context.Cause(ctx)
+		}
+		l.release()
+		if !errors.Is(l.fault, durable.ErrNotFound) && !errors.Is(l.fault, errLeaving) {
+			return nil, taken(id)
+		}
+		select {
+		case <-l.left:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// sure returns err, which may say what a run is or has: no sooner than that is durable.
+func (e *Engine) sure(ctx context.Context, id durable.RunID, err error) error {
+	if !errors.Is(err, durable.ErrConflict) {
+		return err
+	}
+	e.mu.Lock()
+	l := e.live[id]
+	var wait chan error
+	if l != nil {
+		wait = l.written()
+	}
+	e.mu.Unlock()
+	if wait == nil {
+		return err
+	}
+	return errors.Join(await(ctx, wait), err)
+}
+
+// written is told when all that was appended so far is durable; nil when it is.
+func (l *live) written() chan error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.out
+	if b == nil {
+		b = l.way
+	}
+	if b == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	b.done = append(b.done, func(err error) { done <- err })
+	return done
 }
 
 // birth makes the row and the first entry of a new run.

@@ -159,7 +159,7 @@ func (t *try) intention() *durable.Entry {
 func (t *try) wanted() bool {
 	l := t.l
 	l.mu.Lock()
-	closing := l.engine.ctx.Err() != nil
+	closing := l.engine.ctx.Err() != nil || l.engine.draining.Load()
 	wanted := !l.ended && !closing && t.segment == l.run.Segment
 	if !wanted {
 		l.landed(t)

@@ -22,7 +22,7 @@ func (e *Engine) Signal(ctx context.Context, id durable.RunID, s durable.Signal)
 func (e *Engine) Cancel(ctx context.Context, id durable.RunID, reason string) error {
 	l, err := e.acquire(ctx, id)
 	if err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	defer l.release()
 	l.mu.Lock()
@@ -119,7 +119,7 @@ func (e *Engine) Resolve(ctx context.Context, run durable.RunID, command int, r 
 func (e *Engine) decide(ctx context.Context, id durable.RunID, choose func(*live) (*durable.Entry, error)) error {
 	l, err := e.acquire(ctx, id)
 	if err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	defer l.release()
 	l.turnHere()
@@ -130,7 +130,7 @@ func (e *Engine) decide(ctx context.Context, id durable.RunID, choose func(*live
 	}
 	done := make(chan error, 1)
 	if err := l.choose(choose, func(err error) { done <- err }); err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	l.turnHere()
 	return await(ctx, done)
@@ -157,12 +157,12 @@ func (l *live) choose(choose func(*live) (*durable.Entry, error), done func(erro
 func (e *Engine) Resume(ctx context.Context, id durable.RunID) error {
 	l, err := e.reach(ctx, id)
 	if err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	defer l.release()
 	done := make(chan error, 1)
 	if err := l.unblock(func(err error) { done <- err }); err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	l.turnHere()
 	return await(ctx, done)

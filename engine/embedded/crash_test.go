@@ -56,6 +56,9 @@ func (p point) String() string {
 	return fmt.Sprintf("commit %d, after=%v, recovery crash %d", p.at, p.after, p.again)
 }
 
+// patience is how long one play may take; most take a second or two.
+const patience = 30 * time.Second
+
 // crashes is the search through all points.
 type crashes struct {
 	t      *testing.T
@@ -129,6 +132,8 @@ func all(points []point, until time.Time, do func(point)) int {
 // calm plays the scenario undisturbed and returns how many commits it takes.
 func (c *crashes) calm(ctx context.Context) int {
 	c.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var l ledger
 	s, e := c.open(c.t.TempDir(), &l, 0, false)
 	defer closeEngine(c.t, e, s)
@@ -137,6 +142,9 @@ func (c *crashes) calm(ctx context.Context) int {
 		c.t.Fatal(r.Status, r.Reason, r.Error, err)
 	}
 	c.want, c.output = family(c.t, s), string(r.Output)
+	if c.output != comesTo {
+		c.t.Fatalf("undisturbed, the scenario comes to %s, want %s", c.output, comesTo)
+	}
 	return s.Commits()
 }
 
@@ -158,6 +166,11 @@ func (c *crashes) open(dir string, l *ledger, at int, after bool) (*storetest.Fa
 // commits the last recovery took.
 func (c *crashes) crash(ctx context.Context, p point) int {
 	t := c.t
+	if t.Failed() {
+		return 0 // one is enough to look at
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	dir, err := os.MkdirTemp(t.TempDir(), "")
 	if err != nil {
 		t.Error(err)

@@ -9,6 +9,8 @@ const idleMost = 256
 // crew is the goroutines of an engine. Unlike a sync.WaitGroup it may be joined while
 // it is waited for. The zero value is ready.
 type crew struct {
+	spawn func(func()) // nil = a goroutine at once; see Config.Spawn
+
 	mu   sync.Mutex
 	busy int
 	idle []chan func() // of those who wait for work, the one that began to wait last at the end
@@ -27,11 +29,17 @@ func (c *crew) Go(fn func()) {
 		c.idle = c.idle[:last]
 	}
 	c.mu.Unlock()
-	if next != nil {
+	switch {
+	case c.spawn != nil:
+		c.spawn(func() {
+			fn()
+			c.leave()
+		})
+	case next != nil:
 		next <- fn
-		return
+	default:
+		go c.work(fn)
 	}
-	go c.work(fn)
 }
 
 func (c *crew) work(fn func()) {
@@ -49,15 +57,26 @@ func (c *crew) work(fn func()) {
 func (c *crew) rest(orders chan func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.busy--
-	if c.busy == 0 && c.done != nil {
-		c.done.Broadcast()
-	}
+	c.left()
 	if c.over || len(c.idle) == idleMost {
 		return false
 	}
 	c.idle = append(c.idle, orders)
 	return true
+}
+
+func (c *crew) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left()
+}
+
+// left counts one less who is busy; the caller holds c.mu.
+func (c *crew) left() {
+	c.busy--
+	if c.busy == 0 && c.done != nil {
+		c.done.Broadcast()
+	}
 }
 
 // Wait returns once nobody works any more, and sends home who waits for work.

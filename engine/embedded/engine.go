@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -34,6 +35,10 @@ type Config struct {
 	Limits map[string]Limit
 	// Queues bound runs by the queue they are started in; see Queue for the defaults.
 	Queues map[string]Queue
+
+	// Spawn starts a goroutine of the engine; nil = go. A simulation puts them in an order
+	// of its own. It must not run fn itself, and must run it some time.
+	Spawn func(fn func())
 }
 
 // Engine drives the runs of one store. It is the only one to do so: the store's
@@ -59,6 +64,8 @@ type Engine struct {
 	waiters map[durable.RunID][]chan durable.Run
 	closing bool
 
+	draining atomic.Bool // no more attempts begin
+
 	defs   definitions
 	lanes  map[string]*lane
 	queues queues
@@ -82,6 +89,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.register(cfg.Programs); err != nil {
 		return nil, err
 	}
+	e.crew.spawn = cfg.Spawn
 	e.empty = sync.NewCond(&e.mu)
 	e.firm = context.WithoutCancel(ctx)
 	e.ctx, e.stop = context.WithCancelCause(e.firm)
@@ -115,6 +123,33 @@ func (e *Engine) Feed() *event.Feed { return e.feed }
 
 // Journal reads the runs of this engine.
 func (e *Engine) Journal() *journal.Journal { return e.journal }
+
+// Drain lets steps in flight end, until ctx does, and begins no others; then it closes.
+// It is the gentle way to stop: nothing that is under way is done twice for it.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.mu.Lock()
+	e.closing = true
+	e.mu.Unlock()
+	e.draining.Store(true)
+	for _, l := range e.lanes {
+		l.clear() // who waits for a turn under a limit has not begun
+	}
+	e.wakeAll()
+	empty := make(chan struct{})
+	go func() {
+		defer close(empty)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for len(e.live) > 0 {
+			e.empty.Wait()
+		}
+	}()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+	}
+	return e.Close(context.WithoutCancel(ctx))
+}
 
 // Close stops driving. Steps in flight are told to stop and waited for until ctx
 // ends; what they returned is recorded. Unfinished runs go on when the store is
@@ -153,8 +188,8 @@ func (e *Engine) rest() {
 func (e *Engine) wakeAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, l := range e.live {
-		l.wake()
+	for _, id := range slices.Sorted(maps.Keys(e.live)) { // in an order, so that a simulation comes to the same
+		e.live[id].wake()
 	}
 }
 
@@ -193,13 +228,14 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 	run, started := e.birth(req, "", 0)
 	l, err := e.enlist(ctx, run, chosen)
 	if err != nil {
-		return "", fmt.Errorf("start %s: %w", req.Program, err)
+		return "", fmt.Errorf("start %s: %w", req.Program, e.sure(ctx, req.ID, err))
 	}
 	defer l.release()
 	done := make(chan error, 1)
 	l.mu.Lock()
 	err = l.bear(started, req.Definition, func(err error) { done <- err })
 	l.mu.Unlock()
+	close(l.opened)
 	if err == nil {
 		l.turnHere()
 		err = await(ctx, done)
@@ -226,7 +262,7 @@ func await(ctx context.Context, done <-chan error) error {
 func (e *Engine) record(ctx context.Context, id durable.RunID, entry *durable.Entry) error {
 	l, err := e.acquire(ctx, id)
 	if err != nil {
-		return err
+		return e.sure(ctx, id, err)
 	}
 	defer l.release()
 	return e.recordIn(ctx, l, entry)
@@ -235,7 +271,7 @@ func (e *Engine) record(ctx context.Context, id durable.RunID, entry *durable.En
 func (e *Engine) recordIn(ctx context.Context, l *live, entry *durable.Entry) error {
 	done := make(chan error, 1)
 	if err := l.append(entry, func(err error) { done <- err }); err != nil {
-		return err
+		return e.sure(ctx, l.id, err)
 	}
 	l.turnHere()
 	return await(ctx, done)

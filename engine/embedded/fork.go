@@ -125,13 +125,9 @@ func (e *Engine) plant(ctx context.Context, run store.Run, base durable.RunID, o
 	if err != nil {
 		return nil, err
 	}
-	l, mine, err := e.enter(run.ID)
+	l, err := e.makeRoom(ctx, run.ID)
 	if err != nil {
 		return nil, err
-	}
-	if !mine {
-		l.release()
-		return nil, durable.Errorf(durable.CodeConflict, "a run %s exists", run.ID)
 	}
 	done := make(chan error, 1)
 	l.mu.Lock()

@@ -17,16 +17,16 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-// world is what the programs of these tests act on: it counts effects, and lets a step
+// realm is what the programs of these tests act on: it counts effects, and lets a step
 // wait for the test.
-type world struct {
+type realm struct {
 	ledger
 	gates map[string]chan struct{} // a step with this input waits until its gate is open
 	fail  map[string]bool          // a step with this input fails for good
 	note  string                   // what each output ends with
 }
 
-func (w *world) call(ctx context.Context, in string) (string, error) {
+func (w *realm) call(ctx context.Context, in string) (string, error) {
 	w.mu.Lock()
 	gate := w.gates[in]
 	w.mu.Unlock()
@@ -44,30 +44,30 @@ func (w *world) call(ctx context.Context, in string) (string, error) {
 	return in + w.note, nil
 }
 
-func (w *world) gate(in string, c chan struct{}) {
+func (w *realm) gate(in string, c chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gates[in] = c
 }
 
-func (w *world) counted(in string) int {
+func (w *realm) counted(in string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.count[in]
 }
 
-func (w *world) do() durable.Func[string, string] {
+func (w *realm) do() durable.Func[string, string] {
 	return durable.NewFunc("do", durable.StepOptions{Effect: durable.Idempotent}, w.call)
 }
 
-func (w *world) pay() durable.Func[string, string] {
+func (w *realm) pay() durable.Func[string, string] {
 	return durable.NewFunc("pay", durable.StepOptions{Effect: durable.Irreversible}, w.call)
 }
 
-type forkProgram = func(ctx durable.Context, w *world, in string) (string, error)
+type forkProgram = func(ctx durable.Context, w *realm, in string) (string, error)
 
 // programs are p, which is the test's own, and kid, whose runs it may start.
-func (w *world) programs(fn forkProgram) []durable.Program {
+func (w *realm) programs(fn forkProgram) []durable.Program {
 	do, pay := w.do(), w.pay()
 	return []durable.Program{
 		durable.NewProgram("p", func(ctx durable.Context, in string) (string, error) { return fn(ctx, w, in) }, do.StepFunc, pay.StepFunc),
@@ -75,7 +75,7 @@ func (w *world) programs(fn forkProgram) []durable.Program {
 	}
 }
 
-func (w *world) a(ctx durable.Context, names ...string) (string, error) {
+func (w *realm) a(ctx durable.Context, names ...string) (string, error) {
 	var all []string
 	for _, name := range names {
 		out, err := durable.StartAs(ctx, name, w.do(), name).Await(ctx)
@@ -156,8 +156,8 @@ const base = durable.RunID("base")
 type forkCase struct {
 	name    string
 	program forkProgram
-	world   *world // gates and failures of the base; nil = none
-	drive   func(t *testing.T, e *embedded.Engine, w *world)
+	world   *realm // gates and failures of the base; nil = none
+	drive   func(t *testing.T, e *embedded.Engine, w *realm)
 	req     embedded.ForkRequest
 	fork    func(t *testing.T, e *embedded.Engine, id durable.RunID) // what the fork needs to come to its end
 
@@ -190,20 +190,20 @@ func forkCases() []forkCase {
 			}
 		}
 	}
-	row := func(ctx durable.Context, w *world, _ string) (string, error) { return w.a(ctx, "a", "b", "c") }
-	atOnce := func(ctx durable.Context, w *world, _ string) (string, error) {
+	row := func(ctx durable.Context, w *realm, _ string) (string, error) { return w.a(ctx, "a", "b", "c") }
+	atOnce := func(ctx durable.Context, w *realm, _ string) (string, error) {
 		a, b, c := durable.StartAs(ctx, "a", w.do(), "a"), durable.StartAs(ctx, "pay", w.pay(), "pay"), durable.StartAs(ctx, "c", w.do(), "c")
 		return "all", errors.Join(a.Get(ctx, nil), b.Get(ctx, nil), c.Get(ctx, nil))
 	}
-	gates := func(names ...string) *world {
-		w := &world{gates: map[string]chan struct{}{}}
+	gates := func(names ...string) *realm {
+		w := &realm{gates: map[string]chan struct{}{}}
 		for _, n := range names {
 			w.gates[n] = make(chan struct{})
 		}
 		return w
 	}
 	// c ends first, then a, then pay.
-	inTurn := func(t *testing.T, e *embedded.Engine, w *world) {
+	inTurn := func(t *testing.T, e *embedded.Engine, w *realm) {
 		until(t, e, base, "started p", "intent pay", "done c")
 		close(w.gates["a"])
 		until(t, e, base, "done c", "done a")
@@ -234,13 +234,13 @@ func forkCases() []forkCase {
 		},
 		{
 			races: true, name: "a child that was not done is started anew",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				kid := child(ctx, "kid")
 				_, err := w.a(ctx, "a", "b")
 				return "all", errors.Join(err, kid.Get(ctx, nil))
 			},
 			world: gates("kid"),
-			drive: func(t *testing.T, e *embedded.Engine, w *world) {
+			drive: func(t *testing.T, e *embedded.Engine, w *realm) {
 				until(t, e, base, "child kid", "done a", "done b")
 				close(w.gates["kid"])
 			},
@@ -250,7 +250,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "a child that was done stays done",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				var out string
 				err := child(ctx, "kid").Get(ctx, &out)
 				more, err2 := w.a(ctx, "a")
@@ -262,7 +262,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "a cancel is not inherited",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				_, err := w.a(ctx, "a")
 				var said string
 				err = errors.Join(err, ctx.Ask(durable.Interrupt{Prompt: "go on?"}).Get(ctx, &said))
@@ -271,7 +271,7 @@ func forkCases() []forkCase {
 				}
 				return said, err
 			},
-			drive: func(t *testing.T, e *embedded.Engine, _ *world) {
+			drive: func(t *testing.T, e *embedded.Engine, _ *realm) {
 				until(t, e, base, "done a", "asked question")
 				if err := e.Cancel(t.Context(), base, "enough"); err != nil {
 					t.Error(err)
@@ -283,7 +283,7 @@ func forkCases() []forkCase {
 		},
 		{
 			races: true, name: "questions, timers and signals are inherited",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				q, timer := ctx.Ask(durable.Interrupt{Prompt: "who?"}), ctx.Timer(time.Hour)
 				_, err := w.a(ctx, "a", "b")
 				word, err2 := durable.Receive[string](ctx, "word")
@@ -295,7 +295,7 @@ func forkCases() []forkCase {
 				return who + " " + word, errors.Join(err, err2, err3)
 			},
 			world: gates("b"),
-			drive: func(t *testing.T, e *embedded.Engine, w *world) {
+			drive: func(t *testing.T, e *embedded.Engine, w *realm) {
 				until(t, e, base, "done a")
 				if err := e.Signal(t.Context(), base, durable.Signal{Name: "word", Data: text("hi")}); err != nil {
 					t.Error(err)
@@ -310,13 +310,13 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "an ask is put again where the fork begins at it",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				var who string
 				_, err := w.a(ctx, "a")
 				err = errors.Join(err, ctx.Ask(durable.Interrupt{Prompt: "who?"}).Get(ctx, &who))
 				return who, err
 			},
-			drive: func(t *testing.T, e *embedded.Engine, _ *world) {
+			drive: func(t *testing.T, e *embedded.Engine, _ *realm) {
 				until(t, e, base, "asked question")
 				answer(base, "me")(t, e, base)
 			},
@@ -329,7 +329,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "an earlier segment",
-			program: func(ctx durable.Context, w *world, in string) (string, error) {
+			program: func(ctx durable.Context, w *realm, in string) (string, error) {
 				if in == "" {
 					in = "0"
 				}
@@ -344,7 +344,7 @@ func forkCases() []forkCase {
 			runs: map[string]int{"a1": 1, "a2": 1}, output: "a2!", segment: 1, repeats: []string{"a1", "a2"},
 		},
 		{
-			name: "a failed run", program: row, world: &world{fail: map[string]bool{"b": true}}, req: embedded.ForkRequest{At: id(0, 1)},
+			name: "a failed run", program: row, world: &realm{fail: map[string]bool{"b": true}}, req: embedded.ForkRequest{At: id(0, 1)},
 			journal: []string{"started p", "done a", "forked b", "done b", "done c", "ended"}, shared: 2,
 			runs: map[string]int{"b": 1, "c": 1}, output: "a b! c!", repeats: []string{"b"},
 		},
@@ -356,7 +356,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "the result of an earlier step is set",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				a, err := w.a(ctx, "a")
 				b, err2 := durable.StartAs(ctx, "b", w.do(), "b of "+a).Await(ctx)
 				c, err3 := durable.StartAs(ctx, "c", w.do(), "c of "+a).Await(ctx)
@@ -374,13 +374,13 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "an answer and the output of a child are set",
-			program: func(ctx durable.Context, _ *world, _ string) (string, error) {
+			program: func(ctx durable.Context, _ *realm, _ string) (string, error) {
 				var who, what string
 				err := ctx.Ask(durable.Interrupt{Prompt: "who?"}).Get(ctx, &who)
 				err = errors.Join(err, child(ctx, "kid").Get(ctx, &what))
 				return who + " " + what, err
 			},
-			drive: func(t *testing.T, e *embedded.Engine, _ *world) {
+			drive: func(t *testing.T, e *embedded.Engine, _ *realm) {
 				until(t, e, base, "asked question")
 				answer(base, "me")(t, e, base)
 			},
@@ -390,7 +390,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "the output of a child is set",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				var what string
 				err := child(ctx, "kid").Get(ctx, &what)
 				more, err2 := w.a(ctx, "a")
@@ -402,7 +402,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "another input",
-			program: func(ctx durable.Context, w *world, in string) (string, error) {
+			program: func(ctx durable.Context, w *realm, in string) (string, error) {
 				a, err := durable.StartAs(ctx, "a", w.do(), "a"+in).Await(ctx)
 				b, err2 := durable.StartAs(ctx, "b", w.do(), "b"+in).Await(ctx)
 				return a + " " + b, errors.Join(err, err2)
@@ -413,7 +413,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "another definition in a later segment",
-			program: func(ctx durable.Context, w *world, in string) (string, error) {
+			program: func(ctx durable.Context, w *realm, in string) (string, error) {
 				d := string(ctx.Info().Definition)
 				a, err := durable.StartAs(ctx, "a", w.do(), "a"+d).Await(ctx)
 				b, err2 := durable.StartAs(ctx, "b", w.do(), "b"+d).Await(ctx)
@@ -428,7 +428,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "inputs that hold the ID of the run",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				for _, name := range []string{"a", "b"} {
 					if _, err := durable.StartAs(ctx, name, w.do(), string(ctx.Info().Run)+name).Await(ctx); err != nil {
 						return "", err
@@ -442,7 +442,7 @@ func forkCases() []forkCase {
 		},
 		{
 			name: "another definition",
-			program: func(ctx durable.Context, w *world, _ string) (string, error) {
+			program: func(ctx durable.Context, w *realm, _ string) (string, error) {
 				d := string(ctx.Info().Definition)
 				a, err := durable.StartAs(ctx, "a", w.do(), "a"+d).Await(ctx)
 				b, err2 := durable.StartAs(ctx, "b", w.do(), "b"+d).Await(ctx)
@@ -461,7 +461,7 @@ func TestFork(t *testing.T) {
 	for _, c := range forkCases() {
 		t.Run(c.name, func(t *testing.T) {
 			if c.world == nil {
-				c.world = &world{}
+				c.world = &realm{}
 			}
 			dir := t.TempDir()
 			s := openStore(t, dir)
@@ -475,7 +475,7 @@ func TestFork(t *testing.T) {
 			waitFor(t, e, base)
 			closeEngine(t, e, s)
 
-			now := &world{note: "!"}
+			now := &realm{note: "!"}
 			s = openStore(t, dir)
 			e = openEngine(t, s, now.programs(c.program)...)
 			defer func() { closeEngine(t, e, s) }()
@@ -582,8 +582,8 @@ func again(t *testing.T, e *embedded.Engine, s store.Store, fork durable.RunID, 
 // TestForkRefused: what cannot be is refused with a word about what can, and nothing is
 // written.
 func TestForkRefused(t *testing.T) {
-	var w world
-	programs := w.programs(func(ctx durable.Context, w *world, in string) (string, error) {
+	var w realm
+	programs := w.programs(func(ctx durable.Context, w *realm, in string) (string, error) {
 		if in != "" && in != "1" {
 			return w.a(ctx, "else")
 		}
@@ -644,7 +644,7 @@ func TestForkRefused(t *testing.T) {
 // TestForkLeavesBehind: what an engine and an operator did to the base is not inherited,
 // however it stands, and a base in motion goes on beside its fork.
 func TestForkLeavesBehind(t *testing.T) {
-	fn := func(ctx durable.Context, w *world, _ string) (string, error) {
+	fn := func(ctx durable.Context, w *realm, _ string) (string, error) {
 		out, err := w.a(ctx, "a")
 		if w.fail["now"] {
 			return "", durable.Block(durable.Errorf(durable.CodeUnavailable, "no fax here"))
@@ -653,13 +653,13 @@ func TestForkLeavesBehind(t *testing.T) {
 		return out + " " + more, errors.Join(err, err2)
 	}
 	dir := t.TempDir()
-	with := func(w *world, do func(e *embedded.Engine, s store.Store)) {
+	with := func(w *realm, do func(e *embedded.Engine, s store.Store)) {
 		s := openStore(t, dir)
 		e := openEngine(t, s, w.programs(fn)...)
 		do(e, s)
 		closeEngine(t, e, s)
 	}
-	with(&world{fail: map[string]bool{"now": true}}, func(e *embedded.Engine, _ store.Store) {
+	with(&realm{fail: map[string]bool{"now": true}}, func(e *embedded.Engine, _ store.Store) {
 		if _, err := e.Start(t.Context(), durable.StartRequest{ID: base, Program: "p"}); err != nil {
 			t.Fatal(err)
 		}
@@ -680,7 +680,7 @@ func TestForkLeavesBehind(t *testing.T) {
 			t.Errorf("journal of the fork: -want +got\n%s", diff)
 		}
 	}
-	held := &world{gates: map[string]chan struct{}{"c": make(chan struct{})}}
+	held := &realm{gates: map[string]chan struct{}{"c": make(chan struct{})}}
 	with(held, func(e *embedded.Engine, s store.Store) {
 		close(held.gates["c"])
 		fork(e, 0, "started p", "forked a", "done a", "done b", "done c", "done d", "ended")
@@ -705,7 +705,7 @@ func TestForkLeavesBehind(t *testing.T) {
 			t.Errorf("%+v %v", row, err)
 		}
 	})
-	var last world
+	var last realm
 	with(&last, func(e *embedded.Engine, _ store.Store) {
 		if r := waitFor(t, e, base); r.Status != durable.Succeeded {
 			t.Errorf("the base is %s", r.Status)
@@ -721,10 +721,10 @@ func TestForkLeavesBehind(t *testing.T) {
 // finds no room waits in its queue.
 func TestForkSurvives(t *testing.T) {
 	dir := t.TempDir()
-	fn := func(ctx durable.Context, w *world, _ string) (string, error) { return w.a(ctx, "a", "b") }
-	w := &world{gates: map[string]chan struct{}{}}
+	fn := func(ctx durable.Context, w *realm, _ string) (string, error) { return w.a(ctx, "a", "b") }
+	w := &realm{gates: map[string]chan struct{}{}}
 	s := openStore(t, dir)
-	open := func(w *world) *embedded.Engine {
+	open := func(w *realm) *embedded.Engine {
 		e, err := embedded.New(t.Context(), embedded.Config{Store: s, Programs: w.programs(fn), Queues: map[string]embedded.Queue{"one": {AtOnce: 1}}})
 		if err != nil {
 			t.Fatal(err)
@@ -749,7 +749,7 @@ func TestForkSurvives(t *testing.T) {
 		t.Errorf("the second fork is %s: %v", r.Status, err)
 	}
 	closeEngine(t, e, s)
-	var now world
+	var now realm
 	s = openStore(t, dir)
 	e = open(&now)
 	defer func() { closeEngine(t, e, s) }()

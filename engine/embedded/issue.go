@@ -128,9 +128,11 @@ func (l *live) issueChild(c *command) {
 		child.mu.Lock()
 		child.ended = true // it never began: this run was ended by somebody else
 		child.mu.Unlock()
-		return
 	}
-	child.wake()
+	close(child.opened)
+	if err == nil {
+		child.wake()
+	}
 }
 
 // rest parks the run when nothing is on its way, and sets the alarm for a wait
@@ -145,6 +147,7 @@ func (l *live) rest() error {
 	}
 	if !wake.IsZero() {
 		if d := time.Until(wake); d < parkMin {
+			l.stay()
 			if l.alarm == nil {
 				l.alarm = time.AfterFunc(d, l.wake)
 			} else {
@@ -155,6 +158,16 @@ func (l *live) rest() error {
 	}
 	l.park(waits, wake)
 	return nil
+}
+
+// stay keeps a run that an earlier process left in memory for its alarm: while it is
+// queued it could leave, and nobody would wake it.
+func (l *live) stay() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.run.Status == durable.Queued {
+		l.rouse()
+	}
 }
 
 // park notes that the run waits; it leaves memory once that is durable and nothing came

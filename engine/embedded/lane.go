@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"path"
 	"sync"
 	"time"
 
@@ -9,7 +10,8 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-// Limit bounds the attempts that share a name, such as those of one tool or model.
+// Limit bounds the attempts that share a name, such as those of one tool or model. Its
+// own name may be a pattern with * (path.Match): then all that it fits share it.
 type Limit struct {
 	AtOnce int           // how many run at once; 0 = no bound
 	Count  int           // how many begin in each Per, evenly spread; 0 = no bound
@@ -34,6 +36,7 @@ type lane struct {
 	mu      sync.Mutex
 	running int
 	waiting fair[*try]
+	over    bool      // the engine stops: nobody waits any more
 	used    time.Time // when the rate limit has recovered from all that has begun
 	leased  time.Time // used may go up to here: it is on the disk
 	leasing bool
@@ -68,6 +71,7 @@ func (e *Engine) newLanes(ctx context.Context, limits map[string]Limit) error {
 			l.used = most
 		}
 		e.lanes[name] = l
+		context.AfterFunc(e.ctx, l.clear)
 	}
 	return nil
 }
@@ -88,41 +92,63 @@ func (e *Engine) laneOf(t *try) *lane {
 	if len(e.lanes) == 0 {
 		return nil
 	}
-	if l := e.lanes[t.call.Options.Limit]; l != nil {
+	name := t.call.Options.Limit
+	if name == "" {
+		name = "step:" + t.call.Func
+	}
+	if l := e.lanes[name]; l != nil {
 		return l
 	}
-	return e.lanes["step:"+t.call.Func]
+	for pattern, l := range e.lanes {
+		if ok, err := path.Match(pattern, name); ok && err == nil {
+			return l
+		}
+	}
+	return nil
 }
 
 // enter lets an attempt wait for its turn. It does not block.
 func (l *lane) enter(t *try) {
 	l.mu.Lock()
-	full := l.waiting.Len() >= l.limit.Depth
-	if !full {
+	full, over := l.waiting.Len() >= l.limit.Depth, l.over
+	if !full && !over {
 		l.waiting.Push(t, t.l.run.Share, t.l.run.Priority, time.Now())
 	}
 	l.mu.Unlock()
+	if over {
+		l.engine.crew.Go(t.run)
+		return
+	}
 	if full {
 		t.cancel(durable.Errorf(durable.CodeExhausted, "%d attempts wait under limit %s already", l.limit.Depth, l.name))
 		l.engine.crew.Go(t.run)
 		return
 	}
-	// Who is told to stop, or runs out of time, does not wait for a turn to say so. What
-	// is irreversible outlives the engine's context only once it has begun.
-	unqueue := func() {
+	// Who is told to stop, or runs out of time, does not wait for a turn to say so. When the
+	// engine stops, clear is for all of them.
+	context.AfterFunc(t.ctx, func() {
+		if l.engine.ctx.Err() != nil {
+			return
+		}
 		l.mu.Lock()
 		waited := l.waiting.Remove(t, t.l.run.Share)
 		l.mu.Unlock()
 		if waited {
 			l.engine.crew.Go(t.run)
 		}
-	}
-	unwatch := context.AfterFunc(l.engine.ctx, unqueue)
-	context.AfterFunc(t.ctx, func() {
-		unwatch()
-		unqueue()
 	})
 	l.pump()
+}
+
+// clear ends the waiting when the engine stops, also of what is irreversible: that
+// outlives the engine's context only once it has begun.
+func (l *lane) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	for t, ok := l.waiting.Pop(); ok; t, ok = l.waiting.Pop() {
+		l.engine.crew.Go(t.run)
+	}
 }
 
 // pump begins whatever may begin now.

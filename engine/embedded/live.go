@@ -27,9 +27,9 @@ type live struct {
 
 	x       *exec
 	applied int64            // seq of the last applied entry
-	late    []*durable.Entry // signals and cancels the program did not live to see: the next segment's
 	first   *durable.Entry   // of a run that was just born: the store may not have it yet
 	base    int64            // entries before it were there when the live was opened
+	late    []*durable.Entry // signals and cancels that came after the program ended its segment
 	claimed chan error       // the claim of a run whose process died: durable, or why not
 	alarm   *time.Timer      // wakes the run for a wait too short to park
 
@@ -145,7 +145,7 @@ func (l *live) rouse() {
 		return
 	}
 	to := durable.Running
-	if l.engine.ctx.Err() != nil {
+	if l.engine.ctx.Err() != nil || l.engine.draining.Load() {
 		to = durable.Queued // nobody drives it here any more
 	}
 	if l.run.Status != to {

@@ -19,7 +19,7 @@ import (
 // through all segments; any other is told apart at the first step or end that differs,
 // with both values, and nothing is executed or written.
 func TestOfflineReplay(t *testing.T) {
-	original := func(ctx durable.Context, w *world, in string) (string, error) {
+	original := func(ctx durable.Context, w *realm, in string) (string, error) {
 		word, err := durable.Receive[string](ctx, "word")
 		out, err2 := w.a(ctx, "a", "b")
 		if err := errors.Join(err, err2); err != nil || in == "1" {
@@ -28,7 +28,7 @@ func TestOfflineReplay(t *testing.T) {
 		return "", durable.Continue(text("1"))
 	}
 	s := openStore(t, t.TempDir())
-	var w world
+	var w realm
 	e := openEngine(t, s, w.programs(original)...)
 	defer func() { closeEngine(t, e, s) }()
 	if _, err := e.Start(t.Context(), durable.StartRequest{ID: base, Program: "p"}); err != nil {
@@ -55,48 +55,48 @@ func TestOfflineReplay(t *testing.T) {
 		had, has      string
 	}{
 		{"the same", original, 4, "", "", "", "", ""},
-		{"a step has another name", func(ctx durable.Context, w *world, _ string) (string, error) {
+		{"a step has another name", func(ctx durable.Context, w *realm, _ string) (string, error) {
 			_, err := durable.Receive[string](ctx, "word")
 			_, err2 := w.a(ctx, "a", "z")
 			return "", errors.Join(err, err2)
 		}, 1, "step 1", `step "b"`, `issues step "z"`, "", ""},
-		{"a step has another input", func(ctx durable.Context, w *world, _ string) (string, error) {
+		{"a step has another input", func(ctx durable.Context, w *realm, _ string) (string, error) {
 			_, err := durable.Receive[string](ctx, "word")
 			_, err2 := durable.StartAs(ctx, "a", w.do(), "other").Await(ctx)
 			return "", errors.Join(err, err2)
 		}, 0, "step 0", `step "a" with input`, `issues step "a" with input`, `"a"`, `"other"`},
-		{"it waits for another signal", func(ctx durable.Context, _ *world, _ string) (string, error) {
+		{"it waits for another signal", func(ctx durable.Context, _ *realm, _ string) (string, error) {
 			return durable.Receive[string](ctx, "other")
 		}, 0, "step 0", `step "a"`, `issues only 0 commands before that and waits for signal "other"`, "", ""},
-		{"it continues with another state", func(ctx durable.Context, w *world, _ string) (string, error) {
+		{"it continues with another state", func(ctx durable.Context, w *realm, _ string) (string, error) {
 			_, err := durable.Receive[string](ctx, "word")
 			_, err2 := w.a(ctx, "a", "b")
 			return "", errors.Join(err, err2, durable.Continue(text("2")))
 		}, 2, "the end of segment 0", "segment 1 begins with the state beneath", "continues with a new segment", `"1"`, `"2"`},
-		{"it ends instead of continuing", func(ctx durable.Context, w *world, _ string) (string, error) {
+		{"it ends instead of continuing", func(ctx durable.Context, w *realm, _ string) (string, error) {
 			_, err := durable.Receive[string](ctx, "word")
 			out, err2 := w.a(ctx, "a", "b")
 			return out, errors.Join(err, err2)
 		}, 2, "the end of segment 0", "segment 1 begins", "has ended: succeeded", `"1"`, `"a b"`},
-		{"it takes one signal more", func(ctx durable.Context, w *world, in string) (string, error) {
+		{"it takes one signal more", func(ctx durable.Context, w *realm, in string) (string, error) {
 			_, err := durable.Receive[string](ctx, "word")
 			_, err2 := w.a(ctx, "a")
 			_, err3 := durable.Receive[string](ctx, "word")
 			_, err4 := w.a(ctx, "b")
 			return "", errors.Join(err, err2, err3, err4, durable.Continue(text("1")))
 		}, 2, "the end of segment 0", "takes over the signals [", "would hand over []", "", ""},
-		{"another output", func(ctx durable.Context, w *world, in string) (string, error) {
+		{"another output", func(ctx durable.Context, w *realm, in string) (string, error) {
 			out, err := original(ctx, w, in)
 			return out + "!", err
 		}, 4, "the end of segment 1", "the run succeeded", "succeeded", `"a by"`, `"a by!"`},
-		{"an error", func(ctx durable.Context, w *world, in string) (string, error) {
+		{"an error", func(ctx durable.Context, w *realm, in string) (string, error) {
 			out, err := original(ctx, w, in)
 			if err == nil {
 				err = errors.New("broken")
 			}
 			return out, err
 		}, 4, "the end of segment 1", "the run succeeded", "failed: broken", `"a by"`, ""},
-		{"a panic", func(ctx durable.Context, w *world, in string) (string, error) {
+		{"a panic", func(ctx durable.Context, w *realm, in string) (string, error) {
 			if in == "1" {
 				panic("out of luck")
 			}
@@ -133,8 +133,8 @@ func TestOfflineReplay(t *testing.T) {
 
 // TestOfflineReplayLacks: what this build cannot load is an error of durable.Block.
 func TestOfflineReplayLacks(t *testing.T) {
-	w := &world{gates: map[string]chan struct{}{"a": make(chan struct{})}}
-	fn := func(ctx durable.Context, w *world, _ string) (string, error) { return w.a(ctx, "a") }
+	w := &realm{gates: map[string]chan struct{}{"a": make(chan struct{})}}
+	fn := func(ctx durable.Context, w *realm, _ string) (string, error) { return w.a(ctx, "a") }
 	s := openStore(t, t.TempDir())
 	e := openEngine(t, s, w.programs(fn)...)
 	defer func() { closeEngine(t, e, s) }()
@@ -153,7 +153,7 @@ func TestOfflineReplayLacks(t *testing.T) {
 	}{
 		{"program", nil, `no program "p"`},
 		{"step function", []durable.Program{steps}, `no step function "do"`},
-		{"tool", w.programs(func(durable.Context, *world, string) (string, error) {
+		{"tool", w.programs(func(durable.Context, *realm, string) (string, error) {
 			return "", durable.Block(errors.New("no hammer"))
 		}), "no hammer"},
 	} {
@@ -173,10 +173,10 @@ func TestOfflineReplayLacks(t *testing.T) {
 // TestLateSignals: a signal that came while the segment was already over, as this build
 // sees it, is the next segment's.
 func TestLateSignals(t *testing.T) {
-	var w world
+	var w realm
 	dir := t.TempDir()
 	s := openStore(t, dir)
-	e := openEngine(t, s, w.programs(func(ctx durable.Context, w *world, _ string) (string, error) {
+	e := openEngine(t, s, w.programs(func(ctx durable.Context, w *realm, _ string) (string, error) {
 		_, err := w.a(ctx, "a")
 		_, err2 := durable.Receive[string](ctx, "never")
 		return "", errors.Join(err, err2)
@@ -190,7 +190,7 @@ func TestLateSignals(t *testing.T) {
 	}
 	closeEngine(t, e, s)
 	s = openStore(t, dir)
-	programs := w.programs(func(ctx durable.Context, w *world, in string) (string, error) {
+	programs := w.programs(func(ctx durable.Context, w *realm, in string) (string, error) {
 		if in == "" {
 			_, err := w.a(ctx, "a")
 			return "", errors.Join(err, durable.Continue(text("1")))

@@ -284,7 +284,7 @@ func carry(ctx context.Context, j *journal.Journal, id durable.RunID, e *durable
 		return nil, err
 	}
 	for i := range between {
-		if k := between[i].Kind; k == durable.EntrySignal || k == durable.EntryCancel {
+		if passesOn(&between[i]) {
 			carried = append(carried, &between[i])
 		}
 	}

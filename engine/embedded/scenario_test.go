@@ -56,6 +56,9 @@ const (
 	secondRun = durable.RunID("second-run") // waits in the same queue, in which one runs at once
 )
 
+// comesTo is the output of the main run.
+const comesTo = `["did one","did two","did three","did four","b","a","did mail","did wire","busy","kid and did leaf","yes"]`
+
 // bounds are the limits and queues of the scenario.
 func bounds(s store.Store, programs []durable.Program) embedded.Config {
 	return embedded.Config{

@@ -410,3 +410,56 @@ func TestReconcile(t *testing.T) {
 		})
 	}
 }
+
+// TestDrain: what is under way ends and is recorded, nothing else begins, and the next
+// process goes on from there.
+func TestDrain(t *testing.T) {
+	dir := t.TempDir()
+	begun, held := make(chan string, 100), make(chan struct{})
+	step := durable.NewFunc("step", durable.StepOptions{}, func(_ context.Context, name string) (string, error) {
+		begun <- name
+		<-held
+		return name, nil
+	})
+	p := durable.NewProgram("p", func(ctx durable.Context, _ int) (string, error) {
+		if _, err := durable.Do(ctx, step, "one"); err != nil {
+			return "", err
+		}
+		return durable.Do(ctx, step, "two")
+	}, step.StepFunc)
+	s := openStore(t, dir)
+	e := openEngine(t, s, p)
+	if _, err := e.Start(t.Context(), durable.StartRequest{ID: "r", Program: "p"}); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	drained := make(chan error, 1)
+	go func() { drained <- e.Drain(t.Context()) }()
+	for { // it takes no more runs from here on
+		if _, err := e.Start(t.Context(), durable.StartRequest{Program: "p"}); errors.Is(err, durable.ErrUnavailable) {
+			break
+		}
+	}
+	close(held)
+	if err := errors.Join(<-drained, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for len(begun) > 0 {
+		<-begun // of those that were started until it took no more
+	}
+	s = openStore(t, dir)
+	e = openEngine(t, s, p)
+	defer closeEngine(t, e, s)
+	if r := waitFor(t, e, "r"); r.Status != durable.Succeeded {
+		t.Errorf("the run is %s (%s)", r.Status, r.Reason)
+	}
+	entries, err := e.Journal().All(t.Context(), "r", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if entry.Kind == durable.EntryClaimed || (entry.Name == "step" && entry.Attempt != 1) {
+			t.Errorf("after a drain: %s %s, attempt %d", entry.Kind, entry.Name, entry.Attempt)
+		}
+	}
+}

@@ -261,6 +261,37 @@ func TestBackoffAcrossProcesses(t *testing.T) {
 	})
 }
 
+// TestWithinAcrossProcesses: the time that a step has as a whole goes by while nobody is
+// there, too.
+func TestWithinAcrossProcesses(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		options := durable.StepOptions{Within: time.Hour, Retry: durable.Retry{Attempts: 100, Backoff: 25 * time.Minute, Max: 25 * time.Minute}}
+		busy := durable.NewFunc("busy", options, func(context.Context, int) (int, error) {
+			return 0, durable.Errorf(durable.CodeUnavailable, "busy")
+		})
+		program := durable.NewProgram("p", func(ctx durable.Context, _ int) (string, error) {
+			_, err := durable.Do(ctx, busy, 0)
+			return string(durable.CodeOf(err)), nil
+		}, busy.StepFunc)
+		began := time.Now()
+		s := openStore(t, dir)
+		e := openEngine(t, s, program)
+		if _, err := e.Start(t.Context(), durable.StartRequest{ID: "busy", Program: "p"}); err != nil {
+			t.Fatal(err)
+		}
+		parked(t, e, "busy")
+		<-time.After(40 * time.Minute)
+		closeEngine(t, e, s)
+		s = openStore(t, dir)
+		e = openEngine(t, s, program)
+		defer closeEngine(t, e, s)
+		if r := waitLong(t, e, "busy"); string(r.Output) != `"unavailable"` || time.Since(began) > time.Hour {
+			t.Errorf("the run is %s (%s) with %s after %s", r.Status, r.Reason, r.Output, time.Since(began))
+		}
+	})
+}
+
 // TestStepTimeout: an attempt ends when its time is up, and the clock of the next
 // attempt begins anew.
 func TestStepTimeout(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/orpine-run/orpine/durable"
@@ -46,8 +47,8 @@ func (e *Engine) sendAll(lives ...*live) {
 	}
 }
 
-// Kill implements durable.Engine. The run and all its descendants end in one transaction;
-// their journals are not replayed.
+// Kill implements durable.Engine. The run and all its descendants end in one transaction,
+// in which a parent that goes on learns of it; their journals are not replayed.
 func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) error {
 	lives, err := e.family(ctx, id)
 	defer func() {
@@ -56,11 +57,18 @@ func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) erro
 		}
 	}()
 	if err != nil {
-		return err
+		return e.sure(ctx, id, err)
+	}
+	parent := e.parentOf(ctx, lives[0])
+	if parent != nil {
+		defer parent.release()
 	}
 	done := make(chan error, 1)
-	if err := e.killAll(lives, reason, func(err error) { done <- err }); err != nil {
-		return err
+	if err := e.killAll(lives, parent, reason, func(err error) { done <- err }); err != nil {
+		return e.sure(ctx, id, err)
+	}
+	if parent != nil {
+		parent.wake()
 	}
 	for _, l := range lives {
 		l.cutShort(true)
@@ -93,13 +101,29 @@ func (e *Engine) family(ctx context.Context, id durable.RunID) ([]*live, error) 
 	return lives, nil
 }
 
+// parentOf brings the parent of a run into memory; nil when there is none that goes on.
+func (e *Engine) parentOf(ctx context.Context, l *live) *live {
+	if l.run.Parent == "" {
+		return nil
+	}
+	parent, err := e.reach(ctx, l.run.Parent)
+	if err != nil {
+		return nil // it has ended, or the engine stops and nobody is killed either
+	}
+	return parent
+}
+
 // familyLimit bounds how many children of one run are looked at.
 const familyLimit = 1_000_000
 
-func (e *Engine) killAll(lives []*live, reason string, done func(error)) error {
+func (e *Engine) killAll(lives []*live, parent *live, reason string, done func(error)) error {
 	e.tree.Lock()
 	defer e.tree.Unlock()
-	for _, l := range lives {
+	all := lives
+	if parent != nil {
+		all = append(slices.Clone(lives), parent)
+	}
+	for _, l := range all {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 	}
@@ -114,7 +138,15 @@ func (e *Engine) killAll(lives []*live, reason string, done func(error)) error {
 		entry := &durable.Entry{Kind: durable.EntryEnded, Status: durable.Killed, Reason: reason}
 		_ = l.endLocked(entry, reason, tell) // one that has ended stays as it is
 	}
-	e.sendAll(lives...)
+	if parent != nil {
+		l := lives[0]
+		there := &durable.Entry{
+			Kind: durable.EntryChildDone, Command: l.run.Command, Name: l.run.Name, Child: l.id,
+			Error: &durable.Failure{Code: durable.CodeCanceled, Message: "it was killed: " + reason},
+		}
+		_ = parent.appendLocked(there, nil) // one that has ended meanwhile does not wait
+	}
+	e.sendAll(all...)
 	for _, l := range lives {
 		e.queues.skip(l.id, l.run.Share)
 	}

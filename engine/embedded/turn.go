@@ -101,6 +101,9 @@ func (l *live) once() error {
 		}
 		return cause
 	}
+	if l.engine.draining.Load() {
+		return nil // what is in flight may end
+	}
 	l.issue()
 	return l.rest()
 }
@@ -149,7 +152,7 @@ func (l *live) isReady() {
 func (l *live) shelve() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.engine.ctx.Err() == nil {
+	if l.engine.ctx.Err() == nil && (!l.engine.draining.Load() || len(l.flight) > 0 || len(l.mail) > 0) {
 		return false
 	}
 	if !l.shelved && !l.ended && l.run.Status == durable.Running {
@@ -265,6 +268,11 @@ func (l *live) begin(e *durable.Entry, carried []*durable.Entry) error {
 	return nil
 }
 
+// passesOn reports whether an entry that comes when a segment has ended is for the next.
+func passesOn(e *durable.Entry) bool {
+	return e.Kind == durable.EntrySignal || e.Kind == durable.EntryCancel
+}
+
 func (l *live) loadValues(e *durable.Entry) error { return l.engine.journal.Load(l.engine.ctx, e) }
 
 // see applies one entry and lets the program go on.
@@ -273,7 +281,7 @@ func (l *live) see(e *durable.Entry) error {
 		return nil
 	}
 	if l.x.ended {
-		if e.Kind == durable.EntrySignal || e.Kind == durable.EntryCancel {
+		if passesOn(e) {
 			l.late = append(l.late, e)
 		}
 		return l.x.issued(e)
@@ -338,7 +346,7 @@ func (l *live) continueWith(input json.RawMessage) error {
 	}
 	carried = append(carried, l.late...)
 	for _, e := range l.mail { // what came while the segment ended; results of its steps are void
-		if e.Kind == durable.EntrySignal || e.Kind == durable.EntryCancel {
+		if passesOn(e) {
 			carried = append(carried, e)
 		}
 	}

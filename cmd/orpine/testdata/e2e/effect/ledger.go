@@ -23,7 +23,7 @@ type ledger struct {
 	mu     sync.Mutex
 	lines  int
 	first  map[string]int // key -> number of its first line
-	closed map[string]bool
+	closed map[string]bool // key#attempt
 }
 
 // serveLedger serves a ledger until its input ends. It prints its address, then what
@@ -55,10 +55,10 @@ func serveLedger(ctx context.Context, path string) error {
 }
 
 func (l *ledger) pay(w http.ResponseWriter, r *http.Request) {
-	key := r.URL.Query().Get("key")
+	key, attempt := r.URL.Query().Get("key"), r.URL.Query().Get("attempt")
 	fmt.Println("asked", key)
 	<-time.After(linger) // not for r.Context: who has asked may die, and is paid for all the same
-	number, err := l.append(key)
+	number, err := l.append(key, attempt)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusGone)
 		return
@@ -68,10 +68,10 @@ func (l *ledger) pay(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"number":%d}`, number)
 }
 
-func (l *ledger) append(key string) (int, error) {
+func (l *ledger) append(key, attempt string) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed[key] {
+	if l.closed[key+"#"+attempt] {
 		return 0, fmt.Errorf("the account %s is closed", key)
 	}
 	if _, err := fmt.Fprintln(l.file, key); err != nil {
@@ -84,11 +84,12 @@ func (l *ledger) append(key string) (int, error) {
 	return l.lines, nil
 }
 
-// close tells the number of a payment, 0 if there is none, and refuses it from now on.
+// close tells the number of a payment, 0 if there is none, and refuses this attempt of it
+// from now on: the request of a process that was killed may still be on its way.
 func (l *ledger) close(w http.ResponseWriter, r *http.Request) {
-	key := r.URL.Query().Get("key")
+	key, attempt := r.URL.Query().Get("key"), r.URL.Query().Get("attempt")
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed[key] = true
+	l.closed[key+"#"+attempt] = true
 	fmt.Fprintf(w, `{"number":%d}`, l.first[key])
 }

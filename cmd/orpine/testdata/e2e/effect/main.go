@@ -8,8 +8,11 @@
 //	effect start DATA URL SCRIPT   starts four runs and drives them
 //	effect finish DATA URL SCRIPT  drives what is unfinished
 //	effect resolve DATA URL SCRIPT asks the ledger about what is in doubt, and says so
+//	effect storm DATA URL FLUSH    starts runs until it is killed; see storm.go
+//	effect calm DATA URL FLUSH     drives what a storm left
 //
-// The last three print each event as it is committed, then {"runs": [...]}.
+// Start, finish and resolve print each event as it is committed, then {"runs": [...]}. FLUSH
+// is full, or process for commits that a power cut takes back.
 package main
 
 import (
@@ -21,6 +24,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
@@ -42,7 +46,10 @@ func run(ctx context.Context, args []string) error {
 		return serveLedger(ctx, args[1])
 	}
 	if len(args) != 4 {
-		return errors.New("usage: effect ledger FILE | start DATA URL SCRIPT | finish … | resolve …")
+		return errors.New("usage: effect ledger FILE | start DATA URL SCRIPT | finish … | resolve … | storm DATA URL full|process | calm …")
+	}
+	if args[0] == "storm" || args[0] == "calm" {
+		return runStorm(ctx, args)
 	}
 	p := &payer{url: args[2], client: &http.Client{}}
 	rt, err := orpine.Open(ctx, orpine.Config{
@@ -114,7 +121,8 @@ func (p *payer) payTo(ctx context.Context, _ payee) (string, error) {
 
 func (p *payer) post(ctx context.Context, path, key string) (receipt, error) {
 	var got receipt
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+path+"?key="+url.QueryEscape(key), http.NoBody)
+	query := url.Values{"key": {key}, "attempt": {strconv.Itoa(durable.AttemptOf(ctx).Number)}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return got, err
 	}
@@ -219,7 +227,7 @@ func (p *payer) resolve(ctx context.Context, rt *orpine.Runtime) error {
 			if w.Kind != durable.WaitInDoubt {
 				continue
 			}
-			got, err := p.post(ctx, "/close", fmt.Sprintf("%s/0/%d", run.ID, w.Command))
+			got, err := p.post(durable.WithAttempt(ctx, &durable.Attempt{Number: 1}), "/close", fmt.Sprintf("%s/0/%d", run.ID, w.Command))
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,106 @@
+package embedded_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/store"
+)
+
+// What the simulation has found.
+
+// A run that was left to the next process while it waited for a moment, and is still to
+// wait when that one takes it up, stays in memory until then.
+func TestShortWaitAcrossProcesses(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := openStore(t, dir)
+		e := openEngine(t, s, sleeper())
+		startSleep(t, e, "sleeper", 900*time.Millisecond)
+		<-time.After(100 * time.Millisecond)
+		closeEngine(t, e, s)
+		<-time.After(100 * time.Millisecond)
+		s = openStore(t, dir)
+		e = openEngine(t, s, sleeper())
+		defer closeEngine(t, e, s)
+		<-time.After(time.Second)
+		r, err := e.Get(t.Context(), "sleeper")
+		if err != nil || r.Status != durable.Succeeded || r.Updated.Sub(began) != 900*time.Millisecond {
+			t.Errorf("the run is %s since %s, error %v", r.Status, r.Updated.Sub(began), err)
+		}
+	})
+}
+
+// A parent learns that its child was killed.
+func TestKilledChild(t *testing.T) {
+	child := durable.NewProgram("child", func(ctx durable.Context, _ int) (int, error) {
+		return 0, ctx.Inbox("never").Receive(ctx, nil)
+	})
+	parent := durable.NewProgram("parent", func(ctx durable.Context, _ int) (string, error) {
+		err := ctx.Child(durable.ChildCall{Program: "child"}).Get(ctx, nil)
+		return fmt.Sprintf("%s: %v", durable.CodeOf(err), err), nil
+	})
+	s := openStore(t, t.TempDir())
+	e := openEngine(t, s, parent, child)
+	defer closeEngine(t, e, s)
+	id, err := e.Start(t.Context(), durable.StartRequest{Program: "parent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := e.Settle(t.Context(), id, time.Time{})
+	if err != nil || len(r.Waits) != 1 {
+		t.Fatalf("the run is %s and waits for %v, error %v", r.Status, r.Waits, err)
+	}
+	if err := e.Kill(t.Context(), r.Waits[0].Child, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = e.Wait(t.Context(), id); err != nil || string(r.Output) != `"canceled: it was killed: enough"` {
+		t.Errorf("the run is %s with %s, error %v", r.Status, r.Output, err)
+	}
+}
+
+// A signal that came between the end of a segment and the beginning of the next is
+// received there, also when the process died in between.
+func TestSignalBetweenSegments(t *testing.T) {
+	same := durable.NewFunc("same", durable.StepOptions{}, func(_ context.Context, n int) (int, error) { return n, nil })
+	program := durable.NewProgram("p", func(ctx durable.Context, n int) (string, error) {
+		if n == 0 {
+			if _, err := durable.Do(ctx, same, 0); err != nil {
+				return "", err
+			}
+			return "", durable.Continue(json.RawMessage("1"))
+		}
+		return durable.Receive[string](ctx, "word")
+	}, same.StepFunc)
+	s := openStore(t, t.TempDir())
+	j, err := journal.New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	run := store.Run{ID: "torn", Program: "p", Created: now, State: store.State{Status: durable.Running, Updated: now}}
+	told := make(chan error, 1)
+	err = j.Append([]*journal.Change{{Run: run.ID, Create: &run, Head: &journal.Head{}, Entries: []*durable.Entry{
+		{Kind: durable.EntryStarted, Time: now, Name: "p", Epoch: 1},
+		{Kind: durable.EntryDone, Time: now, Name: "same", Attempt: 1, Effect: durable.Idempotent, InputHash: journal.HashOf([]byte("0"))[:16], Output: json.RawMessage("0"), Epoch: 1},
+		{Kind: durable.EntrySignal, Time: now, Name: "word", Input: json.RawMessage(`"here"`)},
+	}}}, func(err error) { told <- err })
+	if err := errors.Join(err, <-told); err != nil {
+		t.Fatal(err)
+	}
+	e := openEngine(t, s, program)
+	defer closeEngine(t, e, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if r, err := e.Wait(ctx, run.ID); err != nil || string(r.Output) != `"here"` {
+		t.Errorf("the run is %s (%s), waits for %v, has %s, error %v", r.Status, r.Reason, r.Waits, r.Output, err)
+	}
+}
