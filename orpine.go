@@ -57,7 +57,8 @@ type Queue = embedded.Queue
 // methods are safe for concurrent use.
 type Runtime struct {
 	Reader
-	engine *embedded.Engine
+	engine    *embedded.Engine
+	providers map[string]model.Provider
 }
 
 // closeTimeout is how long Close waits for steps that were told to stop.
@@ -70,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if cfg.Owner == "" {
 		cfg.Owner = "orpine"
 	}
-	agents, err := agent.New(agent.Config{Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers})
+	programs, err := Programs(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -78,14 +79,23 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	programs := append([]durable.Program{agents}, cfg.Programs...)
 	e, err := embedded.New(ctx, embedded.Config{
 		Store: s, Programs: programs, Log: cfg.Log, Limits: cfg.Limits, Queues: cfg.Queues,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return &Runtime{Reader: Reader{store: s, journal: e.Journal()}, engine: e}, nil
+	return &Runtime{Reader: Reader{store: s, journal: e.Journal()}, engine: e, providers: cfg.Providers}, nil
+}
+
+// Programs are what a runtime of this configuration lets its runs execute: the agent
+// program and those of the configuration. Error: invalid for a registration that cannot be.
+func Programs(cfg Config) ([]durable.Program, error) {
+	agents, err := agent.New(agent.Config{Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers})
+	if err != nil {
+		return nil, err
+	}
+	return append([]durable.Program{agents}, cfg.Programs...), nil
 }
 
 // Close stops driving runs and gives the directory back. Unfinished runs go on when

@@ -128,9 +128,9 @@ func (p *program) Run(ctx durable.Context, input json.RawMessage) (json.RawMessa
 		return nil, durable.Errorf(durable.CodeInvalid, "input of an agent: %w", err)
 	}
 	info := ctx.Info()
-	var d Definition
-	if err := json.Unmarshal(info.Definition, &d); err != nil {
-		return nil, durable.Errorf(durable.CodeInvalid, "definition of an agent: %w", err)
+	d, err := Decode(info.Definition)
+	if err != nil {
+		return nil, err
 	}
 	if s.Turns == 0 && s.Thread.Messages == 0 {
 		s.Began = info.Now

@@ -28,7 +28,13 @@ const (
 	EntryBlocked   EntryKind = "blocked"   // the run cannot go on by itself
 	EntryUnblocked EntryKind = "unblocked" // an operator lets it try again
 	EntryEnded     EntryKind = "ended"     // the run is over
+	EntryForked    EntryKind = "forked"    // what comes before is from the base of this fork
 )
+
+// AnyInput in the place of an InputHash fits every input: a fork with another input or
+// definition keeps the results of its base although their steps are called with something else
+// now. Number, kind and name still have to fit.
+const AnyInput = "*"
 
 // CommandKind is the kind of a command a program issued.
 type CommandKind string
@@ -55,21 +61,21 @@ type Entry struct {
 	Started    time.Time       `json:"started,omitzero"`     // steps: when this try began
 	Until      time.Time       `json:"until,omitzero"`       // timers: when due; attempts: when the next one is
 	Epoch      int64           `json:"epoch,omitempty"`      // which opening of the data directory wrote it
-	InputHash  string          `json:"input_hash,omitempty"` // of the command's input, checked on replay
+	InputHash  string          `json:"input_hash,omitempty"` // of the command's input, checked on replay unless it is AnyInput
 	Input      json.RawMessage `json:"input,omitempty"`
 	InputRef   *Ref            `json:"input_ref,omitempty"` // the input is a blob
 	Output     json.RawMessage `json:"output,omitempty"`
 	OutputRef  *Ref            `json:"output_ref,omitempty"` // the output is a blob
 	Error      *Failure        `json:"error,omitempty"`
-	Child      RunID           `json:"child,omitempty"`
+	Child      RunID           `json:"child,omitempty"` // forked: the base
 	Parent     RunID           `json:"parent,omitempty"`
-	Definition string          `json:"definition,omitempty"` // started: hash of the pinned definition
+	Definition string          `json:"definition,omitempty"` // started, forked: hash of the pinned definition
 	Interrupt  *Interrupt      `json:"ask,omitempty"`
 	Status     Status          `json:"status,omitempty"` // ended
 	Reason     string          `json:"reason,omitempty"`
 	Carry      []int64         `json:"carry,omitempty"`   // continued: seqs of signals not yet received
 	After      int64           `json:"after,omitempty"`   // continued: last seq the old segment saw
-	Segment    int             `json:"segment,omitempty"` // continued: the segment that begins
+	Segment    int             `json:"segment,omitempty"` // continued: the segment that begins; forked: that of the step it was forked at
 }
 
 // Event is an entry as a watcher sees it: a pure function of the run and the

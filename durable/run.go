@@ -44,6 +44,7 @@ type Run struct {
 	Status     Status          `json:"status"`
 	Reason     string          `json:"reason,omitempty"` // why it is canceled, killed or blocked
 	Parent     RunID           `json:"parent,omitempty"`
+	Base       RunID           `json:"base,omitempty"`           // the run it is a fork of
 	Command    int             `json:"parent_command,omitempty"` // the parent's command that started it, when Parent is set
 	Created    time.Time       `json:"created"`
 	Updated    time.Time       `json:"updated"` // last change of status

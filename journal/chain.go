@@ -102,6 +102,21 @@ func (j *Journal) headAt(ctx context.Context, run durable.RunID, e store.Entry) 
 	return h, nil
 }
 
+// HeadAt returns the head that the entry next of a run follows.
+func (j *Journal) HeadAt(ctx context.Context, run durable.RunID, next int64) (Head, error) {
+	if next == 0 {
+		return Head{}, nil
+	}
+	entries, err := j.store.Entries(ctx, run, next-2, 1)
+	if err != nil {
+		return Head{}, err
+	}
+	if len(entries) == 0 || entries[0].Seq != next-1 {
+		return Head{}, durable.Errorf(durable.CodeInternal, "run %s: entry %d is missing", run, next-1)
+	}
+	return j.headAt(ctx, run, entries[0])
+}
+
 // Head returns where the journal of a run ends.
 func (j *Journal) Head(ctx context.Context, run durable.RunID) (Head, error) {
 	last, err := j.store.Last(ctx, run)

@@ -232,7 +232,7 @@ func (j *Journal) Run(ctx context.Context, id durable.RunID) (durable.Run, error
 func View(s store.Run) durable.Run {
 	return durable.Run{
 		ID: s.ID, Name: s.Name, Program: s.Program, Definition: s.Definition, Status: s.Status, Reason: s.Reason,
-		Parent: s.Parent, Command: s.Command, Created: s.Created, Updated: s.Updated, Waits: s.Waits,
+		Parent: s.Parent, Base: s.Base, Command: s.Command, Created: s.Created, Updated: s.Updated, Waits: s.Waits,
 	}
 }
 

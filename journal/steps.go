@@ -70,7 +70,7 @@ func (f *fold) add(e *durable.Entry) {
 	case durable.EntryContinued:
 		f.segment, f.index = e.Segment, nil
 	case durable.EntryStarted, durable.EntryClaimed, durable.EntrySignal, durable.EntryCancel,
-		durable.EntryBlocked, durable.EntryUnblocked, durable.EntryEnded:
+		durable.EntryBlocked, durable.EntryUnblocked, durable.EntryEnded, durable.EntryForked:
 	}
 }
 

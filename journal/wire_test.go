@@ -115,7 +115,7 @@ func (m maker) ref() *durable.Ref {
 var kinds = []durable.EntryKind{
 	durable.EntryStarted, durable.EntryClaimed, durable.EntryIntent, durable.EntryAttempt, durable.EntryDone, durable.EntryTimer,
 	durable.EntryFired, durable.EntrySignal, durable.EntryAsked, durable.EntryAnswered, durable.EntryChild, durable.EntryChildDone,
-	durable.EntryCancel, durable.EntryContinued, durable.EntryBlocked, durable.EntryUnblocked, durable.EntryEnded,
+	durable.EntryCancel, durable.EntryContinued, durable.EntryBlocked, durable.EntryUnblocked, durable.EntryEnded, durable.EntryForked,
 }
 
 func (m maker) entry() *durable.Entry {
@@ -273,6 +273,8 @@ func examples() []durable.Entry {
 		{Kind: durable.EntryUnblocked, Epoch: 3},
 		{Kind: durable.EntryEnded, Status: durable.Succeeded, Output: raw(`[1,2]`)},
 		{Kind: durable.EntryEnded, Status: durable.Failed, Error: failure},
+		{Kind: durable.EntryForked, Child: "0abcdefg0abcdefg", Segment: 2, Command: 3, Name: "pay", Definition: ref.Hash, Reason: "fork of 0abcdefg0abcdefg at step 2.3 pay", Epoch: 3},
+		{Kind: durable.EntryDone, Command: 3, Name: "pay", InputHash: durable.AnyInput, Output: raw(`"set"`), Reason: "set when the run was forked"},
 	}
 }
 

@@ -135,6 +135,7 @@ type Filter struct {
 	Statuses []durable.Status
 	Program  string
 	Parent   durable.RunID
-	Roots    bool // only runs without a parent
-	Limit    int  // 0 = 100
+	Roots    bool  // only runs without a parent
+	Before   int64 // only runs with a lower N, to go on behind the last one of a page
+	Limit    int   // 0 = 100
 }

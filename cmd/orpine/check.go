@@ -11,39 +11,44 @@ import (
 
 type checkCmd struct {
 	File   string `arg:"" optional:"" help:"The YAML file."`
+	Runs   bool   `help:"Hold every run that has not ended against this build."`
 	Schema bool   `help:"Print the JSON Schema of such files, for editors."`
 }
 
 // Help implements kong.HelpProvider.
 func (checkCmd) Help() string {
-	return `Every fault is told with file, line, column and how to mend it. Nothing is run.
+	return `Every fault of a file is told with file, line, column and how to mend it. Nothing is run.
+
+With --runs the last segment of every run that has not ended is replayed offline with the
+programs, tools and models of this build: before an upgrade takes over a data directory, it says
+which runs would be blocked. Exit code 8 when one diverges.
 
 Examples:
   orpine check agent.yaml
+  orpine check --runs
   orpine check --schema > orpine.schema.json`
 }
 
 // Run checks a file.
-func (c *checkCmd) Run(_ context.Context, a *app) error {
+func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	if c.Schema {
 		_, err := a.stdout.Write(config.JSONSchema())
 		return err
 	}
+	if c.Runs {
+		if c.File != "" {
+			if _, err := a.checkFile(c.File); err != nil {
+				return err
+			}
+		}
+		return a.checkRuns(ctx)
+	}
 	if c.File == "" {
 		return durable.Errorf(durable.CodeInvalid, "name a file: orpine check FILE")
 	}
-	f, err := config.Load(c.File, a.env)
+	f, err := a.checkFile(c.File)
 	if err != nil {
 		return err
-	}
-	for _, name := range f.AgentNames() {
-		d, err := a.definition(c.File+"#"+name, "")
-		if err != nil {
-			return err
-		}
-		if err := scriptThere(d.Model); err != nil {
-			return err
-		}
 	}
 	l := listing{single: true, names: []string{f.Name}, values: []any{f}}
 	if a.flags.Output == "table" || a.flags.Output == "wide" {
@@ -51,6 +56,24 @@ func (c *checkCmd) Run(_ context.Context, a *app) error {
 		return err
 	}
 	return a.print(l)
+}
+
+// checkFile reads a file and all of its agents.
+func (a *app) checkFile(path string) (*config.File, error) {
+	f, err := config.Load(path, a.env)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range f.AgentNames() {
+		d, err := a.definition(path+"#"+name, "")
+		if err != nil {
+			return nil, err
+		}
+		if err := scriptThere(d.Model); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
 }
 
 // scriptThere checks that the file of a scripted model exists; other models are not

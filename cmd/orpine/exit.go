@@ -91,9 +91,15 @@ func (a *app) report(ctx context.Context, err error) int {
 	if child, ok := errors.AsType[*childError](err); ok {
 		return child.code
 	}
+	if _, ok := errors.AsType[*differError](err); ok {
+		return exitFailed // what differs was the answer
+	}
 	fmt.Fprintln(a.stderr, "orpine:", err)
 	if r, ok := errors.AsType[*runError](err); ok {
 		return r.code()
+	}
+	if _, ok := errors.AsType[*mismatchError](err); ok {
+		return exitMismatch
 	}
 	if _, ok := errors.AsType[environmentError](err); ok {
 		return exitEnvironment

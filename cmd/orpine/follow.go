@@ -22,6 +22,7 @@ type follower struct {
 	root     durable.RunID
 	progress *progress
 	answer   string // given beforehand; answers the first question
+	from     int64  // events of the root up to this seq are not shown
 
 	mu    sync.Mutex
 	known map[durable.RunID]*watched
@@ -32,7 +33,7 @@ type follower struct {
 
 func (a *app) newFollower(rt *orpine.Runtime, root durable.RunID) *follower {
 	return &follower{
-		app: a, runtime: rt, root: root, progress: newProgress(a), known: map[durable.RunID]*watched{}, rests: make(chan durable.Run),
+		app: a, runtime: rt, root: root, progress: newProgress(a), known: map[durable.RunID]*watched{}, rests: make(chan durable.Run), from: -1,
 		fails: make(chan error, 1),
 	}
 }
@@ -204,8 +205,11 @@ func (f *follower) watch(ctx context.Context, id durable.RunID) bool {
 		return false
 	}
 	w := &watched{after: -1, over: make(chan struct{})}
+	if id == f.root {
+		w.after = f.from
+	}
 	f.known[id] = w
-	items := f.runtime.Watch(ctx, id, -1)
+	items := f.runtime.Watch(ctx, id, w.after)
 	f.wg.Go(func() {
 		defer close(w.over)
 		f.showAll(ctx, items, w)

@@ -104,6 +104,8 @@ func eventText(e *durable.Entry) string {
 		text += " as run " + string(e.Child)
 	case durable.EntryContinued:
 		text = fmt.Sprintf("segment %d", e.Segment)
+	case durable.EntryForked:
+		text = ""
 	case durable.EntryEnded:
 		text = string(e.Status)
 	case durable.EntrySignal, durable.EntryAnswered, durable.EntryFired, durable.EntryChildDone,

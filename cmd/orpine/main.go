@@ -63,13 +63,16 @@ type cli struct {
 	Show      showCmd       `cmd:"" help:"Show a run."`
 	Steps     stepsCmd      `cmd:"" help:"List the steps of a run."`
 	Logs      logsCmd       `cmd:"" help:"Print the events of a run."`
+	Diff      diffCmd       `cmd:"" help:"Compare two runs step by step."`
+	Replay    replayCmd     `cmd:"" help:"Hold a run's journal against the programs of this build."`
 	Wait      waitCmd       `cmd:"" help:"Wait for a run, driving it if nobody else does."`
 	Answer    answerCmd     `cmd:"" help:"Answer the question a run waits for."`
 	Resolve   resolveCmd    `cmd:"" help:"Say what became of a step in doubt."`
 	Resume    resumeCmd     `cmd:"" help:"Let a blocked run try again."`
+	Fork      forkCmd       `cmd:"" help:"Start a run that goes another way from a step of a run on."`
 	Cancel    cancelCmd     `cmd:"" help:"Ask a run to stop; its clean-up runs."`
 	Kill      killCmd       `cmd:"" help:"End a run now; none of its code runs."`
-	Check     checkCmd      `cmd:"" help:"Check a YAML file."`
+	Check     checkCmd      `cmd:"" help:"Check a YAML file, or whether this build can go on with all runs."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`
 	Bench     benchCmd      `cmd:"" help:"Measure this machine with it, and it with this machine."`

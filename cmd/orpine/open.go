@@ -24,16 +24,21 @@ type owned struct {
 	gentle func() bool // whether steps under way are to end before it is closed
 }
 
-// open opens the data directory to drive its runs.
-func (a *app) open(ctx context.Context) (*owned, error) {
-	rt, err := orpine.Open(ctx, orpine.Config{
+// config is what runs can have in this command.
+func (a *app) config() orpine.Config {
+	return orpine.Config{
 		Data:      a.flags.Data,
 		Owner:     "orpine " + strings.Join(a.args, " "),
 		Programs:  []durable.Program{a.cost.Program()},
 		Providers: a.providers(),
 		Tools:     []tool.Tool{clock.New()},
 		Makers:    map[string]tool.Maker{sql.Kind: sql.Maker(), cost.ToolKind: a.cost.Maker()},
-	})
+	}
+}
+
+// open opens the data directory to drive its runs.
+func (a *app) open(ctx context.Context) (*owned, error) {
+	rt, err := orpine.Open(ctx, a.config())
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if err := begin(); err != nil {
 		return closing(err, rt)
 	}
-	return closing(a.printStarted(ctx, rt.Runtime, req.ID), rt)
+	return closing(a.printStarted(ctx, &rt.Reader, req.ID), rt)
 }
 
 // start starts a run and says so.
@@ -146,7 +146,7 @@ func (c *runCmd) input(a *app) (string, error) {
 }
 
 // printStarted prints a run that is left to others: its ID, or all of it in the other formats.
-func (a *app) printStarted(ctx context.Context, rt *orpine.Runtime, id durable.RunID) error {
+func (a *app) printStarted(ctx context.Context, rt *orpine.Reader, id durable.RunID) error {
 	run, err := rt.Get(ctx, id)
 	if err != nil {
 		return err

@@ -20,6 +20,11 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/store/sqlite"
 )
 
 // TestMain lets the test binary be the command: scripts find it as orpine in PATH,
@@ -39,9 +44,11 @@ func TestMain(m *testing.M) {
 //	end NAME SIGNAL N          sends INT, TERM, KILL or nothing (-), waits for exit code N
 //	                           (-9 = killed); what it wrote is in NAME.out and NAME.err
 //	replace FILE OLD NEW       replaces a text in a file
+//	cut FILE TEXT              removes the lines of a file that hold a text
 //	bytes FILE HEX             makes a file of bytes
 //	truncate FILE SIZE         cuts a file off
 //	sqlite FILE STATEMENT      executes SQL on a database, made when missing
+//	journal DATA ID STATUS FILE makes a run as another build wrote it, of entries as orpine logs -o jsonl prints them
 func TestScript(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -65,10 +72,12 @@ func TestScript(t *testing.T) {
 			"start":   scriptStart,
 			"end":     scriptEnd,
 			"replace": scriptReplace,
+			"cut":     scriptCut,
 			"bytes":   scriptBytes,
 			"sqlite":  scriptSQLite,
 
 			"truncate": scriptTruncate,
+			"journal":  scriptJournal,
 		},
 	})
 }
@@ -314,6 +323,19 @@ func scriptReplace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o600))
 }
 
+func scriptCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE TEXT")
+	}
+	var left strings.Builder
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if !strings.Contains(line, args[1]) {
+			left.WriteString(line)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(left.String()), 0o600))
+}
+
 func scriptBytes(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: bytes FILE HEX")
@@ -341,6 +363,35 @@ func scriptSQLite(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = db.Exec(args[1])
 	ts.Check(errors.Join(err, db.Close()))
+}
+
+func scriptJournal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: journal DATA ID STATUS FILE")
+	}
+	ctx := context.Background()
+	var entries []*durable.Entry
+	for line := range strings.Lines(ts.ReadFile(args[3])) {
+		e := &durable.Entry{}
+		ts.Check(json.Unmarshal([]byte(line), e))
+		entries = append(entries, e)
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: ts.MkAbs(args[0])})
+	ts.Check(err)
+	j, err := journal.New(s)
+	ts.Check(err)
+	run := store.Run{
+		ID: durable.RunID(args[1]), Name: args[1], Program: entries[0].Name, Definition: entries[0].Definition, Created: entries[0].Time,
+		State: store.State{Status: durable.Status(args[2]), Updated: entries[0].Time},
+	}
+	for _, e := range entries {
+		if e.Kind == durable.EntryContinued {
+			run.Segment, run.Start = e.Segment, e.Seq
+		}
+	}
+	done := make(chan error, 1)
+	ts.Check(j.Append([]*journal.Change{{Run: run.ID, Create: &run, Head: &journal.Head{}, Entries: entries}}, func(err error) { done <- err }))
+	ts.Check(errors.Join(<-done, s.Close()))
 }
 
 // parserModel is the command line as kong sees it.

@@ -51,6 +51,13 @@ func (c *showCmd) Run(ctx context.Context, a *app) error {
 	add("status", string(run.Status))
 	add("reason", run.Reason)
 	add("parent", string(run.Parent))
+	if run.Base != "" {
+		came, err := origin(ctx, r, id)
+		if err != nil {
+			return closing(err, r)
+		}
+		add("fork", came)
+	}
 	add("created", run.Created.Local().Format(time.DateTime))
 	add("changed", run.Updated.Local().Format(time.DateTime)+" ("+age(run.Updated)+" ago)")
 	for _, w := range run.Waits {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -40,22 +39,13 @@ func (c *stepsCmd) Run(ctx context.Context, a *app) error {
 			message = oneLine(s.Error.Message, 60)
 		}
 		l.rows = append(l.rows, []string{
-			number(s), s.Name, string(s.Kind), string(s.Status), strconv.Itoa(s.Attempt), took(s), orDash(message),
+			s.StepID().String(), s.Name, string(s.Kind), string(s.Status), strconv.Itoa(s.Attempt), took(s), orDash(message),
 			timeOfDay(s.Started), timeOfDay(s.Ended), short(s.Input), short(s.Output),
 		})
 		l.names = append(l.names, s.Name)
 		l.values = append(l.values, s)
 	}
 	return closing(a.print(l), r)
-}
-
-// number is how a person names a step: its command, with the segment before it when
-// there is more than one.
-func number(s durable.Step) string {
-	if s.Segment == 0 {
-		return strconv.Itoa(s.Command)
-	}
-	return fmt.Sprintf("%d.%d", s.Segment, s.Command)
 }
 
 func took(s durable.Step) string {

@@ -54,11 +54,16 @@ func (c *waitCmd) Run(ctx context.Context, a *app) error {
 // drive follows a run to its end in this process and closes the runtime. begin starts
 // the run and says so; nil when there is nothing to start.
 func (a *app) drive(ctx context.Context, rt *owned, id durable.RunID, answer string, begin func() error) error {
+	return a.driveFrom(ctx, rt, id, -1, answer, begin)
+}
+
+// driveFrom is drive for a run whose events up to seq from are nothing new.
+func (a *app) driveFrom(ctx context.Context, rt *owned, id durable.RunID, from int64, answer string, begin func() error) error {
 	if begin == nil {
 		fmt.Fprintf(a.stderr, "run %s\n", id)
 	}
 	f := a.newFollower(rt.Runtime, id)
-	f.answer = answer
+	f.answer, f.from = answer, from
 	run, err := f.follow(ctx, begin)
 	if err == nil && run.Status.Final() {
 		err = a.afterwards(ctx, &rt.Reader, run)

@@ -32,6 +32,10 @@ func (x *exec) apply(e *durable.Entry) error {
 		if x.reason == "" {
 			x.reason = e.Reason
 		}
+	case durable.EntryForked:
+		for _, c := range x.open {
+			c.issued = e.Time // their time begins anew: they were asked for in the life of the base
+		}
 	case durable.EntryStarted, durable.EntryClaimed, durable.EntryContinued, durable.EntryBlocked,
 		durable.EntryUnblocked, durable.EntryEnded:
 	}
@@ -98,7 +102,7 @@ func (x *exec) match(e *durable.Entry, kind durable.CommandKind) (*command, erro
 		return nil, x.mismatch(e, kind)
 	}
 	c := x.commands[e.Command]
-	if c.kind != kind || c.name != e.Name || c.inputHash != e.InputHash {
+	if c.kind != kind || c.name != e.Name || (c.inputHash != e.InputHash && e.InputHash != durable.AnyInput) {
 		return nil, x.mismatch(e, kind)
 	}
 	return c, nil
@@ -129,6 +133,7 @@ func (x *exec) issued(e *durable.Entry) error {
 
 // mismatch says in one paragraph how journal and program differ.
 func (x *exec) mismatch(e *durable.Entry, kind durable.CommandKind) error {
+	x.differs = x.differ(e, kind)
 	had := fmt.Sprintf("%s %q with input %s", kind, e.Name, orNone(e.InputHash))
 	now := fmt.Sprintf("issued only %d commands before it", len(x.commands))
 	if e.Command < len(x.commands) {

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"runtime/debug"
@@ -25,6 +26,7 @@ type exec struct {
 	canceled bool
 	reason   string // of the cancel
 	unwound  bool
+	differs  *Divergence // where the journal turned out not to fit
 
 	ended  bool
 	output json.RawMessage
@@ -90,6 +92,30 @@ func newExec(info durable.Info, program durable.Program, input json.RawMessage, 
 		return err
 	})
 	return x
+}
+
+// continues returns the state for the next segment, nil when the program did not end so.
+func (x *exec) continues() *durable.ContinueError {
+	if next, ok := errors.AsType[*durable.ContinueError](x.err); ok && x.ended && !x.canceled {
+		return next
+	}
+	return nil
+}
+
+// ending is the entry that records how the program ended: with an output or an error.
+func (x *exec) ending() *durable.Entry {
+	err := x.err
+	if err == nil && len(x.output) > 0 && !json.Valid(x.output) {
+		err = durable.Errorf(durable.CodeInvalid, "the output of program %s is not JSON", x.info.Program)
+	}
+	if err == nil {
+		return &durable.Entry{Kind: durable.EntryEnded, Status: durable.Succeeded, Output: x.output}
+	}
+	end := &durable.Entry{Kind: durable.EntryEnded, Status: durable.Failed, Error: durable.FailureOf(err)}
+	if x.canceled && durable.CodeOf(err) == durable.CodeCanceled {
+		end.Status = durable.Canceled
+	}
+	return end
 }
 
 // start adds a coroutine; it first runs when resume reaches it.

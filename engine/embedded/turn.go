@@ -257,7 +257,7 @@ func (l *live) begin(e *durable.Entry, carried []*durable.Entry) error {
 	l.x = newExec(info, program, e.Input, l.loadValues)
 	l.applied, l.late = e.Seq, nil
 	if e.Kind == durable.EntryContinued && carried == nil {
-		if carried, err = l.carry(e); err != nil {
+		if carried, err = carry(l.engine.ctx, l.engine.journal, l.id, e); err != nil {
 			return err
 		}
 	}
@@ -269,31 +269,6 @@ func (l *live) begin(e *durable.Entry, carried []*durable.Entry) error {
 	l.x.info.Now = e.Time
 	l.x.resume()
 	return nil
-}
-
-// carry reads the signals the segment before had not received, and what arrived while
-// it ended.
-func (l *live) carry(e *durable.Entry) ([]*durable.Entry, error) {
-	var carried []*durable.Entry
-	for _, seq := range e.Carry {
-		entries, err := l.engine.journal.Entries(l.engine.ctx, l.id, seq-1, 1)
-		if err != nil {
-			return nil, err
-		}
-		for i := range entries {
-			carried = append(carried, &entries[i])
-		}
-	}
-	between, err := l.engine.journal.Range(l.engine.ctx, l.id, e.After+1, e.Seq)
-	if err != nil {
-		return nil, err
-	}
-	for i := range between {
-		if passesOn(&between[i]) {
-			carried = append(carried, &between[i])
-		}
-	}
-	return carried, nil
 }
 
 // passesOn reports whether an entry that comes when a segment has ended is for the next.
@@ -340,7 +315,7 @@ func (l *live) entered(e *durable.Entry) {
 // finish records how the program ended. It returns true when a new segment begins.
 func (l *live) finish() (bool, error) {
 	err := l.x.err
-	if next, ok := errors.AsType[*durable.ContinueError](err); ok && !l.x.canceled {
+	if next := l.x.continues(); next != nil {
 		return true, l.continueWith(next.State)
 	}
 	if p, ok := errors.AsType[*programPanic](err); ok {
@@ -349,16 +324,7 @@ func (l *live) finish() (bool, error) {
 	if b, ok := errors.AsType[*durable.BlockError](err); ok {
 		return false, b
 	}
-	if err == nil && len(l.x.output) > 0 && !json.Valid(l.x.output) {
-		err = durable.Errorf(durable.CodeInvalid, "the output of program %s is not JSON", l.run.Program)
-	}
-	end := &durable.Entry{Kind: durable.EntryEnded, Status: durable.Succeeded, Output: l.x.output}
-	if err != nil {
-		end.Status, end.Output, end.Error = durable.Failed, nil, durable.FailureOf(err)
-		if l.x.canceled && durable.CodeOf(err) == durable.CodeCanceled {
-			end.Status = durable.Canceled
-		}
-	}
+	end := l.x.ending()
 	l.cancelChildren("the parent ended")
 	err = l.end(end)
 	l.cutShort(true) // nobody waits for what is still in flight

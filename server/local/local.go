@@ -41,6 +41,7 @@ type Hands interface {
 	Resume(ctx context.Context, id durable.RunID) error
 	Cancel(ctx context.Context, id durable.RunID, reason string) error
 	Kill(ctx context.Context, id durable.RunID, reason string) error
+	Fork(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error)
 }
 
 var (
@@ -50,11 +51,12 @@ var (
 
 // order is the body of a request.
 type order struct {
-	Question   string             `json:"question,omitempty"`
-	Answer     json.RawMessage    `json:"answer,omitempty"`
-	Step       int                `json:"step,omitempty"`
-	Resolution *orpine.Resolution `json:"resolution,omitempty"`
-	Reason     string             `json:"reason,omitempty"`
+	Question   string              `json:"question,omitempty"`
+	Answer     json.RawMessage     `json:"answer,omitempty"`
+	Step       int                 `json:"step,omitempty"`
+	Resolution *orpine.Resolution  `json:"resolution,omitempty"`
+	Reason     string              `json:"reason,omitempty"`
+	Fork       *orpine.ForkRequest `json:"fork,omitempty"`
 }
 
 // Door is an open door. Close it before the runtime.
@@ -136,6 +138,13 @@ func handler(h Hands) http.Handler {
 		}
 		return h.Resolve(ctx, id, o.Step, *o.Resolution)
 	})
+	handle("fork", func(ctx context.Context, id durable.RunID, o order) error {
+		if o.Fork == nil || o.Fork.ID == "" {
+			return durable.Errorf(durable.CodeInvalid, "the order does not say what to fork as which run")
+		}
+		_, err := h.Fork(ctx, id, *o.Fork)
+		return err
+	})
 	return mux
 }
 
@@ -199,6 +208,14 @@ func (c *Client) Cancel(ctx context.Context, id durable.RunID, reason string) er
 // Kill implements Hands.
 func (c *Client) Kill(ctx context.Context, id durable.RunID, reason string) error {
 	return c.send(ctx, id, "kill", order{Reason: reason})
+}
+
+// Fork implements Hands. Where the request has no ID, this side chooses one.
+func (c *Client) Fork(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error) {
+	if r.ID == "" {
+		r.ID = orpine.NewRunID()
+	}
+	return r.ID, c.send(ctx, id, "fork", order{Fork: &r})
 }
 
 func (c *Client) send(ctx context.Context, id durable.RunID, verb string, o order) error {

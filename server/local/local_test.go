@@ -44,6 +44,10 @@ func (h *hands) Kill(_ context.Context, id durable.RunID, reason string) error {
 	return h.note("kill %s %s", id, reason)
 }
 
+func (h *hands) Fork(_ context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error) {
+	return r.ID, h.note("fork %s as %s at %s with %s %s %s %s", id, r.ID, r.At, r.Model, r.Input, r.Results[0].Step, r.Results[0].Output)
+}
+
 func open(t *testing.T, dir string, h local.Hands) *local.Client {
 	t.Helper()
 	door, err := local.Open(t.Context(), dir, h)
@@ -62,6 +66,14 @@ func open(t *testing.T, dir string, h local.Hands) *local.Client {
 	return client
 }
 
+func fork(ctx context.Context, c *local.Client) error {
+	var r orpine.ForkRequest
+	r.ID, r.At, r.Model, r.Input = "r2", durable.StepID{Segment: 2, Command: 3}, "script/x", json.RawMessage(`{"a":1}`)
+	r.Results = []orpine.Result{{Step: durable.StepID{Segment: 2, Command: 2}, Output: json.RawMessage(`"out"`)}}
+	_, err := c.Fork(ctx, "r1", r)
+	return err
+}
+
 func TestOrdersArrive(t *testing.T) {
 	deep := filepath.Join(t.TempDir(), strings.Repeat("long-", 30), "dir") // longer than a socket path may be
 	if err := os.MkdirAll(deep, 0o700); err != nil {
@@ -73,11 +85,11 @@ func TestOrdersArrive(t *testing.T) {
 	if err := errors.Join(
 		c.Answer(ctx, "r1", "q", []byte(`"yes"`)),
 		c.Resolve(ctx, "r1", 3, orpine.Resolution{Done: json.RawMessage(`{"a":1}`)}),
-		c.Resume(ctx, "r1"), c.Cancel(ctx, "r1", "enough"), c.Kill(ctx, "r1", "now"),
+		c.Resume(ctx, "r1"), c.Cancel(ctx, "r1", "enough"), c.Kill(ctx, "r1", "now"), fork(ctx, c),
 	); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`answer r1 q "yes"`, `resolve r1 3 {"a":1} false `, "resume r1", "cancel r1 enough", "kill r1 now"}
+	want := []string{`answer r1 q "yes"`, `resolve r1 3 {"a":1} false `, "resume r1", "cancel r1 enough", "kill r1 now", `fork r1 as r2 at 2.3 with script/x {"a":1} 2.2 "out"`}
 	if diff := cmp.Diff(want, h.told); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}

@@ -66,6 +66,9 @@ func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Run, error) {
 	if f.Roots {
 		where = append(where, "parent = ''")
 	}
+	if f.Before > 0 {
+		where, args = append(where, "n < ?"), append(args, f.Before)
+	}
 	if f.Limit == 0 {
 		f.Limit = 100
 	}

@@ -317,6 +317,7 @@ func list(t *testing.T, open Open) {
 		{"program", store.Filter{Program: "q"}, []string{"b"}},
 		{"parent", store.Filter{Parent: "a"}, []string{"b"}},
 		{"roots", store.Filter{Roots: true}, []string{"c", "a"}},
+		{"behind b", store.Filter{Before: nOf(t, s, "b")}, []string{"a"}},
 		{"status", store.Filter{Statuses: []durable.Status{durable.Running, durable.Failed}}, []string{"b", "a"}},
 	} {
 		got, err := s.List(t.Context(), c.filter)
@@ -325,6 +326,15 @@ func list(t *testing.T, open Open) {
 		}
 		equal(t, c.name, ids(got), c.want)
 	}
+}
+
+func nOf(t *testing.T, s store.Store, id durable.RunID) int64 {
+	t.Helper()
+	r, err := s.Run(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.N
 }
 
 func find(t *testing.T, open Open) {

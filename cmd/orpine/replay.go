@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/durable"
+)
+
+type replayCmd struct {
+	Ref string `arg:"" help:"The run."`
+}
+
+// Help implements kong.HelpProvider.
+func (replayCmd) Help() string {
+	return `The programs of this build go through the whole journal of the run again, without effects
+and without a write: what they ask for, and how each segment ends, is held against what is
+recorded. At the first divergence the command says what the journal has, what the program does
+now, and ends with exit code 8. It works beside a process that drives the run.
+
+Examples:
+  orpine replay @last
+  orpine replay @last -o json`
+}
+
+// mismatchError says that a journal does not fit this build.
+type mismatchError struct{ text string }
+
+func (e *mismatchError) Error() string { return e.text }
+
+// Run replays a run.
+func (c *replayCmd) Run(ctx context.Context, a *app) error {
+	programs, err := orpine.Programs(a.config())
+	if err != nil {
+		return err
+	}
+	r, id, err := a.read(ctx, c.Ref)
+	if err != nil {
+		return err
+	}
+	report, err := r.Replay(ctx, programs, id)
+	if err = closing(err, r); err != nil {
+		if _, ok := errors.AsType[*durable.BlockError](err); ok {
+			err = environmentError{fmt.Errorf("run %s cannot be loaded: %w", id, err)}
+		}
+		return err
+	}
+	verdict := "ok"
+	if report.Divergence != nil {
+		verdict = "diverges at " + report.Divergence.Step()
+	}
+	segments := ""
+	if report.Segments > 1 {
+		segments = fmt.Sprintf(" in %d segments", report.Segments)
+	}
+	line := fmt.Sprintf("run %s: %s replayed%s: %s", id, counted(report.Steps, "step"), segments, verdict)
+	err = a.print(listing{single: true, rows: [][]string{{line}}, names: []string{string(id)}, values: []any{report}})
+	if err == nil && report.Divergence != nil {
+		err = &mismatchError{fmt.Sprintf("run %s does not fit this build\n%s", id, divergenceText(report.Divergence))}
+	}
+	return err
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// divergenceText says what both sides have, with their values where there are any.
+func divergenceText(d *orpine.Divergence) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "at %s (entry %d)\n  journal: %s\n  program: %s", d.Step(), d.Seq, d.Journal, d.Program)
+	if string(d.JournalValue) == string(d.ProgramValue) {
+		return b.String()
+	}
+	b.WriteString("\n" + indented(valueDiff("journal", d.JournalValue, "program", d.ProgramValue)))
+	return b.String()
+}
+
+// checkRuns holds every run that has not ended against this build. What it finds is
+// printed as it goes: there may be many.
+func (a *app) checkRuns(ctx context.Context) error {
+	r, err := orpine.OpenReader(ctx, a.flags.Data)
+	if errors.Is(err, durable.ErrNotFound) {
+		fmt.Fprintf(a.stderr, "no runs: there is no data directory %s yet\n", a.flags.Data)
+		return a.print(listing{})
+	}
+	if err != nil {
+		return err
+	}
+	out := &stream{app: a}
+	all, diverge, lack := 0, 0, 0
+	for c, err := range r.CheckRuns(ctx, a.config()) {
+		if err != nil {
+			return closing(err, r)
+		}
+		all++
+		verdict := "ok"
+		switch {
+		case c.Divergence != nil:
+			diverge++
+			verdict = fmt.Sprintf("diverges at %s: journal: %s; program: %s", c.Divergence.Step(), c.Divergence.Journal, c.Divergence.Program)
+		case c.Lacks != "":
+			lack++
+			verdict = "cannot be loaded: " + oneLine(c.Lacks, 300)
+		}
+		line := fmt.Sprintf("%-16s  %-10s  %-16s  %s", c.Run.ID, c.Run.Status, orDash(c.Run.Name), verdict)
+		if err := out.add(line, string(c.Run.ID), c); err != nil {
+			return closing(err, r)
+		}
+	}
+	if err := closing(out.end(), r); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "%s checked: %d ok, %d diverge, %d cannot be loaded\n", counted(all, "run"), all-diverge-lack, diverge, lack)
+	if diverge > 0 {
+		return &mismatchError{fmt.Sprintf("%d of %s would be blocked by this build; replay them with the one that wrote them, or fork them before the step", diverge, counted(all, "run"))}
+	}
+	return nil
+}
+
+// stream prints a list of values in every format without holding it.
+type stream struct {
+	app *app
+	n   int
+}
+
+func (s *stream) add(line, name string, v any) error {
+	w := s.app.stdout
+	s.n++
+	switch s.app.flags.Output {
+	case "json":
+		data, err := json.MarshalIndent(v, "  ", "  ")
+		if err != nil {
+			return err
+		}
+		before := ",\n  "
+		if s.n == 1 {
+			before = "[\n  "
+		}
+		_, err = fmt.Fprintf(w, "%s%s", before, data)
+		return err
+	case "jsonl", "yaml":
+		return s.app.print(listing{values: []any{v}})
+	case "name":
+		_, err := fmt.Fprintln(w, name)
+		return err
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
+}
+
+func (s *stream) end() error {
+	if s.n == 0 {
+		return s.app.print(listing{})
+	}
+	if s.app.flags.Output != "json" {
+		return nil
+	}
+	_, err := fmt.Fprint(s.app.stdout, "\n]\n")
+	return err
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The bounds of what is compared and shown of two values.
+const (
+	diffLines   = 1000 // longer values are only said to differ
+	diffContext = 2
+	diffShown   = 40  // lines of a diff
+	diffWidth   = 160 // characters of a line
+)
+
+// valueDiff shows where two JSON values differ, line by line. A string is shown as its
+// text, everything else indented.
+func valueDiff(nameA string, a json.RawMessage, nameB string, b json.RawMessage) string {
+	left, right := lines(a), lines(b)
+	head := fmt.Sprintf("--- %s\n+++ %s\n", nameA, nameB)
+	if len(left) > diffLines || len(right) > diffLines {
+		return head + fmt.Sprintf("%d and %d bytes", len(a), len(b))
+	}
+	all := unified(left, right)
+	if len(all) > diffShown {
+		all = append(all[:diffShown], fmt.Sprintf("… %d lines more", len(all)-diffShown))
+	}
+	return head + strings.Join(all, "\n")
+}
+
+func lines(v json.RawMessage) []string {
+	if len(v) == 0 {
+		return nil
+	}
+	text := string(v)
+	var s string
+	var b bytes.Buffer
+	if json.Unmarshal(v, &s) == nil {
+		text = s
+	} else if json.Indent(&b, v, "", "  ") == nil {
+		text = b.String()
+	}
+	list := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range list {
+		if r := []rune(line); len(r) > diffWidth {
+			list[i] = string(r[:diffWidth/2-1]) + "…" + string(r[len(r)-diffWidth/2:])
+		}
+	}
+	return list
+}
+
+// unified is the lines of b against those of a: with "-" what only a has, with "+" what
+// only b has, and a few lines around. What is the same for long is left out as "@@".
+func unified(a, b []string) []string {
+	// common[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
+	common := make([][]int, len(a)+1)
+	for i := range common {
+		common[i] = make([]int, len(b)+1)
+	}
+	for i, lineA := range slices.Backward(a) {
+		for j, lineB := range slices.Backward(b) {
+			if lineA == lineB {
+				common[i][j] = common[i+1][j+1] + 1
+			} else {
+				common[i][j] = max(common[i+1][j], common[i][j+1])
+			}
+		}
+	}
+	var all []string
+	for i, j := 0, 0; i < len(a) || j < len(b); {
+		switch {
+		case i < len(a) && j < len(b) && a[i] == b[j]:
+			all, i, j = append(all, "  "+a[i]), i+1, j+1
+		case i < len(a) && (j == len(b) || common[i+1][j] >= common[i][j+1]):
+			all, i = append(all, "- "+a[i]), i+1
+		default:
+			all, j = append(all, "+ "+b[j]), j+1
+		}
+	}
+	return trimmed(all)
+}
+
+// trimmed leaves out lines that are far from any difference.
+func trimmed(all []string) []string {
+	near := make([]bool, len(all))
+	for i, line := range all {
+		if line[0] == ' ' {
+			continue
+		}
+		for k := max(0, i-diffContext); k <= min(len(all)-1, i+diffContext); k++ {
+			near[k] = true
+		}
+	}
+	var kept []string
+	for i, line := range all {
+		switch {
+		case near[i]:
+			kept = append(kept, line)
+		case len(kept) == 0 || kept[len(kept)-1] != "@@":
+			kept = append(kept, "@@")
+		}
+	}
+	return kept
+}
+
+// indented moves each line to the right.
+func indented(text string) string {
+	return "  " + strings.ReplaceAll(text, "\n", "\n  ")
+}

@@ -1,0 +1,174 @@
+package orpine
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/engine/embedded"
+	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/store"
+)
+
+// ForkRequest asks for a run that goes another way from a step of a run on.
+type ForkRequest struct {
+	embedded.ForkRequest
+	Model string `json:"model,omitempty"` // for forks of agents: this model instead of the definition's
+}
+
+// ForkPlan is what a fork will consist of.
+type ForkPlan = embedded.ForkPlan
+
+// Result is what a fork records as the output of a step.
+type Result = embedded.Result
+
+// PlanFork says what a fork of a run would take over and what it would do again. Nothing
+// is written. Errors: those of Runtime.Fork that need no program to be found.
+func (r *Reader) PlanFork(ctx context.Context, id durable.RunID, req ForkRequest) (*ForkPlan, error) {
+	full, err := r.forkRequest(ctx, id, req)
+	if err != nil {
+		return nil, err
+	}
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := r.journal.All(ctx, id, 0)
+	if err != nil {
+		return nil, err
+	}
+	return embedded.PlanFork(journal.View(run), entries, full)
+}
+
+// forkRequest puts the model into the definition.
+func (r *Reader) forkRequest(ctx context.Context, id durable.RunID, req ForkRequest) (embedded.ForkRequest, error) {
+	if req.Model == "" {
+		return req.ForkRequest, nil
+	}
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return req.ForkRequest, err
+	}
+	if run.Program != agent.Program || req.Definition != nil {
+		return req.ForkRequest, durable.Errorf(durable.CodeInvalid, "run %s is of program %s: only a fork of an agent takes another model", id, run.Program)
+	}
+	definition, err := r.journal.Get(ctx, durable.Ref{Hash: run.Definition})
+	if err != nil {
+		return req.ForkRequest, fmt.Errorf("load the definition: %w", err)
+	}
+	req.Definition, err = agent.WithModel(definition, req.Model)
+	return req.ForkRequest, err
+}
+
+// Fork starts a run that shares the journal of another up to a step and goes its own way
+// from there: see embedded.Engine.Fork. Besides its errors: invalid and unavailable for a
+// model that cannot be had here.
+func (r *Runtime) Fork(ctx context.Context, id durable.RunID, req ForkRequest) (durable.RunID, error) {
+	if req.Model != "" {
+		if err := checkModel(r.providers, req.Model); err != nil {
+			return "", err
+		}
+	}
+	full, err := r.forkRequest(ctx, id, req)
+	if err != nil {
+		return "", err
+	}
+	return r.engine.Fork(ctx, id, full)
+}
+
+// checkModel finds out whether a model can be had here.
+func checkModel(providers map[string]model.Provider, name string) error {
+	prefix, rest, _ := strings.Cut(name, "/")
+	provider, ok := providers[prefix]
+	if !ok {
+		return durable.Errorf(durable.CodeInvalid, "this build has no provider for model %q; a model is named provider/name", name)
+	}
+	if _, err := provider(rest); err != nil {
+		return durable.Errorf(durable.CodeUnavailable, "%w", err)
+	}
+	return nil
+}
+
+// Report is what a replay found.
+type Report = embedded.Report
+
+// Divergence is where a program leaves the way its journal went.
+type Divergence = embedded.Divergence
+
+// Replay lets programs, as Programs makes them, go through the whole journal of a run
+// again, without effects: see embedded.Replay.
+func (r *Reader) Replay(ctx context.Context, programs []durable.Program, id durable.RunID) (Report, error) {
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return Report{}, err
+	}
+	return embedded.Replay(ctx, embedded.Source{Journal: r.journal, Run: run}, programs)
+}
+
+// Checked is what became of a run that was held against a build.
+type Checked struct {
+	Run        durable.Run `json:"run"`
+	Steps      int         `json:"steps"`                // of its last segment, from the journal
+	Divergence *Divergence `json:"divergence,omitempty"` // it would be blocked
+	Lacks      string      `json:"lacks,omitempty"`      // why it cannot be loaded here
+}
+
+// CheckRuns replays the last segment of every run that has not ended, with what a runtime
+// of this configuration would have: what it would do if it took them up now. Nothing is
+// executed or written; it works beside the process that drives them.
+func (r *Reader) CheckRuns(ctx context.Context, cfg Config) iter.Seq2[Checked, error] {
+	return func(yield func(Checked, error) bool) {
+		programs, err := Programs(cfg)
+		if err != nil {
+			yield(Checked{}, err)
+			return
+		}
+		const page = 200
+		filter := Filter{Limit: page, Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}}
+		for {
+			runs, err := r.store.List(ctx, filter)
+			if err != nil {
+				yield(Checked{}, err)
+				return
+			}
+			for _, run := range runs {
+				if !yield(r.checkRun(ctx, cfg, programs, run), ctx.Err()) || ctx.Err() != nil {
+					return
+				}
+			}
+			if len(runs) < page {
+				return
+			}
+			filter.Before = runs[page-1].N
+		}
+	}
+}
+
+func (r *Reader) checkRun(ctx context.Context, cfg Config, programs []durable.Program, run store.Run) Checked {
+	report, err := embedded.Replay(ctx, embedded.Source{Journal: r.journal, Run: run, Last: true}, programs)
+	c := Checked{Run: journal.View(run), Steps: report.Steps, Divergence: report.Divergence}
+	if err == nil && c.Divergence == nil && run.Program == agent.Program {
+		err = r.checkAgent(ctx, cfg, run)
+	}
+	if err != nil {
+		c.Lacks = err.Error()
+	}
+	return c
+}
+
+// checkAgent finds out whether the model of an agent can be had here.
+func (r *Reader) checkAgent(ctx context.Context, cfg Config, run store.Run) error {
+	data, err := r.journal.Get(ctx, durable.Ref{Hash: run.Definition})
+	if err != nil {
+		return err
+	}
+	d, err := agent.Decode(data)
+	if err != nil {
+		return err
+	}
+	return checkModel(cfg.Providers, d.Model)
+}
