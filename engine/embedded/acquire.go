@@ -105,6 +105,9 @@ func (e *Engine) open(l *live) {
 	var head journal.Head
 	if err == nil {
 		head, err = e.journal.Head(e.ctx, l.id)
+		if errors.Is(err, durable.ErrNotFound) && run.Shared == 0 {
+			head, err = journal.Head{}, nil // its journal is gone: the first turn blocks it for that
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
