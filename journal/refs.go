@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -39,8 +41,8 @@ func walkRefs(v any, sure bool, found func(hash string, sure bool)) {
 			found(hash, sure)
 			return
 		}
-		for _, part := range v { // in any order: callers collect a set
-			walkRefs(part, sure, found)
+		for _, key := range slices.Sorted(maps.Keys(v)) { // an export is the same every time
+			walkRefs(v[key], sure, found)
 		}
 	}
 }
