@@ -41,7 +41,9 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 		found = append(found, fmt.Sprintf("a row of a run cannot be read: %v", err))
 	}
 	strays, err := s.lines(ctx, `SELECT 'entry ' || min(seq) || ' and ' || (count(*) - 1) || ' more belong to no run: there is no row ' || run
-		FROM ev WHERE run NOT IN (SELECT n FROM run) GROUP BY run`)
+		FROM ev WHERE run NOT IN (SELECT n FROM run) GROUP BY run
+		UNION ALL
+		SELECT 'run ' || id || ': entry ' || seq || ' is none of its own' FROM ev JOIN run ON run.n = ev.run WHERE seq < shared`)
 	return append(found, strays...), wrap(err, "check the entries")
 }
 

@@ -28,10 +28,12 @@ func scanRun(scan func(...any) error) (store.Run, error) {
 		return r, err
 	}
 	r.Fault = checkRow(&r, waits, seal, sum)
-	if r.Fault == nil && waits != nil {
-		err = json.Unmarshal(waits, &r.Waits)
+	if r.Fault == nil && len(waits) > 0 {
+		if err := json.Unmarshal(waits, &r.Waits); err != nil {
+			r.Fault = durable.Errorf(durable.CodeInternal, "the row of run %s is damaged: what it waits for: %w", r.ID, err)
+		}
 	}
-	return r, err
+	return r, nil
 }
 
 // scanRow reads a row as it is stored, its checksums not looked at.
