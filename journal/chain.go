@@ -1,9 +1,12 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
@@ -134,9 +137,32 @@ func (j *Journal) HeadAt(ctx context.Context, run durable.RunID, next int64) (He
 
 // Head returns where the journal of a run ends.
 func (j *Journal) Head(ctx context.Context, run durable.RunID) (Head, error) {
+	head, _, err := j.Tail(ctx, run)
+	return head, err
+}
+
+// Tail returns where the journal of a run ends, and the time of its last entry: zero when
+// that is not readable.
+func (j *Journal) Tail(ctx context.Context, run durable.RunID) (Head, time.Time, error) {
 	last, err := j.store.Last(ctx, run)
 	if err != nil {
-		return Head{}, err
+		return Head{}, time.Time{}, err
 	}
-	return j.headAt(ctx, run, last)
+	head, err := j.headAt(ctx, run, last)
+	text, _, _ := split(last.Body)
+	return head, timeOf(text), err
+}
+
+// timeOf finds the time in the JSON of an entry, which encode puts behind the kind.
+func timeOf(text []byte) time.Time {
+	_, rest, found := bytes.Cut(text, []byte(`","t":`))
+	end := bytes.IndexAny(rest, ",}")
+	if !found || end < 0 {
+		return time.Time{}
+	}
+	micros, err := strconv.ParseInt(string(rest[:end]), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return fromMicros(micros)
 }

@@ -112,7 +112,7 @@ func (x *exec) match(e *durable.Entry, kind durable.CommandKind) (*command, erro
 // had issued by then: they may still report, others cannot be.
 func (x *exec) issued(e *durable.Entry) error {
 	_, panicked := errors.AsType[*programPanic](x.err)
-	if _, lacking := errors.AsType[*durable.BlockError](x.err); panicked || lacking {
+	if _, lacking := errors.AsType[*durable.BlockError](x.err); panicked || lacking || x.fault != nil {
 		return nil // the run is blocked for that, and may have come further once
 	}
 	kind := durable.CommandStep
