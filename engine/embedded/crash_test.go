@@ -218,6 +218,9 @@ func (c *crashes) verify(p point, s store.Store, l *ledger) {
 	if left, err := s.Ready(t.Context(), 0, 10); err != nil || len(left) > 0 {
 		t.Errorf("%s: unfinished runs are left: %v, error %v", p, left, err)
 	}
+	if found := unfit(t, s, scenario(&ledger{})); len(found) > 0 {
+		t.Errorf("%s: journals do not replay: %v", p, found)
+	}
 	if found, err := s.Check(t.Context()); err != nil || len(found) > 0 {
 		t.Errorf("%s: the store is damaged: %v, error %v", p, found, err)
 	}
