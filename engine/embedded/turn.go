@@ -102,7 +102,10 @@ func (l *live) once() error {
 		return cause
 	}
 	if l.engine.draining.Load() {
-		return nil // what is in flight may end
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.again = l.again || len(l.flight) == 0 // else what is in flight may end
+		return nil
 	}
 	l.issue()
 	return l.rest()
