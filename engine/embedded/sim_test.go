@@ -164,6 +164,10 @@ func (s *simulation) until(holds func() bool) {
 	}
 }
 
+// mostCrashes is how often the processes of a simulation die. A run that is taken over
+// more than five times without progress is blocked.
+const mostCrashes = 5
+
 // stir drives the workload: clients give orders, processes die, time passes.
 func (s *simulation) stir() {
 	crashes := 0
@@ -173,6 +177,10 @@ func (s *simulation) stir() {
 				break
 			}
 			s.sum.Passages++
+			if crashes < mostCrashes && s.rng.IntN(25) == 0 { // in the middle of something
+				crashes++
+				s.crash()
+			}
 		}
 		switch n := s.rng.IntN(20); {
 		case n < 6:
@@ -183,10 +191,10 @@ func (s *simulation) stir() {
 			s.gate.wait(time.Duration(s.rng.IntN(1000)) * time.Millisecond)
 		case n < 17:
 			s.gate.wait(time.Duration(s.rng.IntN(3600)) * time.Second)
-		case n < 18 && crashes < 4: // a run that is taken over more often without progress is blocked
+		case n < 18 && crashes < mostCrashes:
 			crashes++
 			s.crash()
-		case n < 19 && crashes < 4:
+		case n < 19 && crashes < mostCrashes:
 			crashes++
 			s.halt()
 			s.sum.Closes++

@@ -31,7 +31,7 @@ type plan struct {
 
 // drawPlan draws a plan.
 func drawPlan(r *rand.Rand, depth int) []act {
-	kinds := []string{"step", "step", "flaky", "both", "pay", "mail", "sleep", "recv", "ask", "cont", "child", "limited"}
+	kinds := []string{"step", "step", "flaky", "both", "pay", "pay", "mail", "mail", "mail", "sleep", "recv", "ask", "cont", "child", "limited"}
 	acts := make([]act, 1+r.IntN(5))
 	for i := range acts {
 		a := act{Do: kinds[r.IntN(len(kinds))]}

@@ -22,7 +22,7 @@ type ledger struct {
 
 	mu     sync.Mutex
 	lines  int
-	first  map[string]int // key -> number of its first line
+	first  map[string]int  // key -> number of its first line
 	closed map[string]bool // key#attempt
 }
 
