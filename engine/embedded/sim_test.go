@@ -376,7 +376,7 @@ func (s *simulation) verify() string {
 		s.t.Errorf("steps were repeated after their result was recorded: %v", keys)
 	}
 	s.verifyOrders(all)
-	if found := unfit(s.t, s.store, newWorld().programs()); len(found) > 0 {
+	if found := unfit(s.t, s.store, newWorld(nil).programs()); len(found) > 0 {
 		s.t.Errorf("journals do not replay: %v", found)
 	}
 	hash := sha256.New()
