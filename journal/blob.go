@@ -16,7 +16,7 @@ const (
 )
 
 // packMin is the size in bytes under which compressing is not worth it.
-const packMin = 1024
+const packMin = 768
 
 // maxBlob bounds what a damaged blob may unpack to.
 const maxBlob = 1 << 30
