@@ -16,7 +16,7 @@ const (
 )
 
 // packMin is the size in bytes under which compressing is not worth it.
-const packMin = 768
+const packMin = 800
 
 // maxBlob bounds what a damaged blob may unpack to.
 const maxBlob = 1 << 30
