@@ -109,11 +109,11 @@ func (b *bench) agentRuns(ctx context.Context, c *chat, url string, m *meter) (*
 
 // agentProgram is the loop as a Go program.
 func (b *bench) agentProgram(c *chat, m *meter) durable.Program {
-	call := durable.NewFunc("bench.model", durable.StepOptions{}, func(ctx context.Context, in turnInput) (turnOutput, error) {
+	call := durable.NewFunc("bench.model", durable.StepOptions{Effect: b.Effect}, func(ctx context.Context, in turnInput) (turnOutput, error) {
 		m.step(nil)
 		return c.turn(ctx, in)
 	})
-	look := durable.NewFunc("bench.tool", durable.StepOptions{}, func(ctx context.Context, _ int) (toolOutput, error) {
+	look := durable.NewFunc("bench.tool", durable.StepOptions{Effect: b.Effect}, func(ctx context.Context, _ int) (toolOutput, error) {
 		m.step(nil)
 		pause(ctx, toolDelay)
 		return recorded(ctx, b.text.next(b.Payload))
@@ -151,7 +151,7 @@ func (b *bench) look(m *meter) tool.Tool {
 		m.step(nil)
 		pause(ctx, toolDelay)
 		return b.text.next(b.Payload), nil
-	}, tool.Idempotent)
+	}, func(o *durable.StepOptions) { o.Effect = b.Effect })
 }
 
 // counted makes models that count their calls as steps.

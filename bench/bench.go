@@ -57,7 +57,8 @@ type Config struct {
 	Payload    int // bytes of a step's output, of a tool's result
 	Secs       float64
 	Durability Durability
-	Loop       string // agents: LoopProgram or LoopAgent
+	Loop       string         // agents: LoopProgram or LoopAgent
+	Effect     durable.Effect // agents: of the model calls, if the loop is the program, and of the tools
 
 	Calls        int // thread: model calls
 	ThreadTokens int // thread: as many of the newest tokens a call sends

@@ -16,10 +16,17 @@ import (
 // bytesPerToken is how a window of tokens is counted in bytes.
 const bytesPerToken = 4
 
+// segmentTurns is after how many model calls the run continues in a new segment: what
+// the agent program does.
+const segmentTurns = 16
+
+// threadInput is what a segment of the run begins with.
 type threadInput struct {
-	Prompt string `json:"prompt"`
-	Calls  int    `json:"calls"`
-	Every  int    `json:"every"`
+	Prompt string    `json:"prompt,omitempty"` // of the first one
+	Calls  int       `json:"calls"`
+	Every  int       `json:"every"`
+	Made   int       `json:"made,omitempty"` // calls before this segment
+	Next   turnInput `json:"next,omitzero"`  // what the next call is told
 }
 
 // thread: one run makes many model calls over one conversation. How much is written for
@@ -67,7 +74,7 @@ func (b *bench) threadLife(ctx context.Context, url string, m *meter) (durable.R
 		return "", err
 	}
 	b.Progress(fmt.Sprintf("one run of %d model calls and %d tool calls", b.Calls, b.toolCalls()))
-	input, err := json.Marshal(threadInput{b.text.next(promptBytes), b.Calls, b.ToolEvery})
+	input, err := json.Marshal(threadInput{Prompt: b.text.next(promptBytes), Calls: b.Calls, Every: b.ToolEvery})
 	if err != nil {
 		return "", closing(err, rt)
 	}
@@ -116,8 +123,8 @@ func (b *bench) threadBack(ctx context.Context, url string, id durable.RunID) (o
 	return opened, replayed, closing(err, rt)
 }
 
-// threadProgram makes the calls, waits for a signal and makes one more step. It never
-// continues as a new segment, so that all of it is replayed.
+// threadProgram makes the calls, waits for a signal and makes one more step. It continues
+// as the agent program does, so that its last segment is all that is replayed.
 func (b *bench) threadProgram(c *chat, m *meter, goOn func()) durable.Program {
 	var before last
 	call := durable.NewFunc("bench.model", durable.StepOptions{}, func(ctx context.Context, in turnInput) (turnOutput, error) {
@@ -133,26 +140,36 @@ func (b *bench) threadProgram(c *chat, m *meter, goOn func()) durable.Program {
 		return 0, nil
 	})
 	return durable.NewProgram("bench.thread", func(ctx durable.Context, in threadInput) (memory.Head, error) {
-		next := turnInput{Say: []memory.Message{{Message: model.Text(model.User, in.Prompt)}}}
-		for i := range in.Calls {
-			out, err := durable.Do(ctx, call, next)
+		if in.Made == 0 {
+			in.Next = turnInput{Say: []memory.Message{{Message: model.Text(model.User, in.Prompt)}}}
+			in.Prompt = ""
+		}
+		for turns := 0; in.Made < in.Calls; turns++ {
+			if turns == segmentTurns {
+				state, err := json.Marshal(in)
+				if err != nil {
+					return in.Next.Thread, err
+				}
+				return in.Next.Thread, durable.Continue(state)
+			}
+			out, err := durable.Do(ctx, call, in.Next)
 			if err != nil {
 				return out.Thread, err
 			}
-			next = turnInput{Thread: out.Thread}
-			if (i+1)%in.Every != 0 {
+			in.Next = turnInput{Thread: out.Thread}
+			if in.Made++; in.Made%in.Every != 0 {
 				continue
 			}
-			result, err := durable.Do(ctx, look, i)
+			result, err := durable.Do(ctx, look, in.Made)
 			if err != nil {
 				return out.Thread, err
 			}
-			next.Say = append(next.Say, result.message(fmt.Sprint("call_", i)))
+			in.Next.Say = append(in.Next.Say, result.message(fmt.Sprint("call_", in.Made)))
 		}
 		if err := ctx.Inbox(approve).Receive(ctx, nil); err != nil {
-			return next.Thread, err
+			return in.Next.Thread, err
 		}
 		_, err := durable.Do(ctx, end, 0)
-		return next.Thread, err
+		return in.Next.Thread, err
 	}, call.StepFunc, look.StepFunc, end.StepFunc)
 }

@@ -16,7 +16,7 @@ const (
 )
 
 // packMin is the size in bytes under which compressing is not worth it.
-const packMin = 1024
+const packMin = 800
 
 // maxBlob bounds what a damaged blob may unpack to.
 const maxBlob = 1 << 30
@@ -28,7 +28,8 @@ type packer struct {
 }
 
 func newPacker() (*packer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithAllLitEntropyCompression(true)) // text without a repeat still has letters that are more common than others
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ type ToolCall struct {
 type ToolResult struct {
 	CallID  string `json:"call_id"`
 	Name    string `json:"name"`
-	Content string `json:"content"`
+	Content string `json:"content,omitempty"`
 	Error   bool   `json:"error,omitempty"` // the call failed; Content says why
 }
 

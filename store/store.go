@@ -64,8 +64,11 @@ type Runs interface {
 	List(ctx context.Context, f Filter) ([]Run, error)
 	// Find returns up to limit runs whose ID begins with ref, or whose name is ref, newest first.
 	Find(ctx context.Context, ref string, limit int) ([]durable.RunID, error)
+	// Newest returns the N of the newest run, 0 if there is none.
+	Newest(ctx context.Context) (int64, error)
 	// Ready returns up to limit runs that are queued or running and whose N is higher
-	// than after, oldest first.
+	// than after, oldest first. Their rows are not held against their checksums, and have
+	// only what a queue needs: N, ID, Queue, Priority, Share and Status.
 	Ready(ctx context.Context, after int64, limit int) ([]Run, error)
 	// Due returns up to limit runs whose wake time is not after now, earliest first,
 	// those behind after only, and the earliest wake time later than now (zero if none).

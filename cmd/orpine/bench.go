@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/orpine-run/orpine/bench"
+	"github.com/orpine-run/orpine/durable"
 )
 
 type benchCmd struct {
@@ -66,6 +67,7 @@ type benchAgentsCmd struct {
 	Runs    int    `help:"Agents at once." default:"100" placeholder:"N"`
 	Payload int    `help:"Bytes that a tool returns." default:"768" placeholder:"B"`
 	Loop    string `help:"Who is the agent: program is a Go program, agent the agent program with the openai adapter." default:"program" placeholder:"program|agent"`
+	Effect  string `help:"What the model calls and tools are: ${enum}. A read may begin before the result before it is durable." enum:"read,idempotent,irreversible" default:"read"`
 	benchFlags
 }
 
@@ -74,14 +76,15 @@ func (benchAgentsCmd) Help() string {
 	return `Each of N drivers starts an agent, waits for its answer and starts the next. An agent makes five
 rounds of a model call and two tools at once, and a last model call: 16 steps, 145 ms if nothing
 took any time. The model is another process, reached over HTTP, which answers 512 bytes after 20 ms;
-a tool takes 5 ms. nodurable_runs_per_s is the same loop with everything in memory.
+a tool takes 5 ms. Model calls are reads, as in the agent program, and these tools are reads too;
+with --effect idempotent each result is durable before the next step begins. nodurable_runs_per_s is the same loop with everything in memory.
 ` + benchHelp + `  orpine bench agents
   orpine bench agents --loop agent --runs 1 -o json`
 }
 
 // Run measures.
 func (c *benchAgentsCmd) Run(ctx context.Context, a *app) error {
-	return a.bench(ctx, c.benchFlags, bench.Config{Workload: bench.Agents, Runs: c.Runs, Payload: c.Payload, Loop: c.Loop})
+	return a.bench(ctx, c.benchFlags, bench.Config{Workload: bench.Agents, Runs: c.Runs, Payload: c.Payload, Loop: c.Loop, Effect: durable.Effect(c.Effect)})
 }
 
 type benchParkedCmd struct {

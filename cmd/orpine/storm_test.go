@@ -413,7 +413,7 @@ func (d *directory) verifyEnd(run durable.Run, doubts map[string]bool, paid map[
 		}
 	}
 	if want := (map[bool]durable.Status{true: durable.Waiting, false: durable.Succeeded})[len(doubts) > 0]; run.Status != want {
-		bad("run %s is %s (%s), want %s", run.ID, run.Status, run.Reason, want)
+		bad("run %s is %s (%s), waits for %v, want %s", run.ID, run.Status, run.Reason, run.Waits, want)
 	}
 	found.resumed, d.resumed = found.resumed+d.resumed, 0
 }

@@ -97,7 +97,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.clock = newClock(e)
-	e.crew.Go(e.recover)
+	newest, err := e.store.Newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.crew.Go(func() { e.recover(newest) })
 	go e.clock.loop()
 	return e, nil
 }

@@ -62,7 +62,9 @@ func TestKilledChild(t *testing.T) {
 	if err := e.Kill(t.Context(), r.Waits[0].Child, "enough"); err != nil {
 		t.Fatal(err)
 	}
-	if r, err = e.Wait(t.Context(), id); err != nil || string(r.Output) != `"canceled: it was killed: enough"` {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if r, err = e.Wait(ctx, id); err != nil || string(r.Output) != `"canceled: it was killed: enough"` {
 		t.Errorf("the run is %s with %s, error %v", r.Status, r.Output, err)
 	}
 }

@@ -54,6 +54,7 @@ func TestCloseWhileWaitingForATurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(time.Minute)
+		synctest.Wait()
 		if paid != 1 {
 			t.Fatalf("paid %d times within the first hour, want 1", paid)
 		}

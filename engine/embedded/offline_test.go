@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/engine/embedded"
+	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/store/storetest"
 )
 
 // TestOfflineReplay: a run whose program is the one that wrote its journal replays
@@ -233,4 +237,89 @@ func TestForkTime(t *testing.T) {
 		}
 		closeEngine(t, e, s)
 	})
+}
+
+// unfit lists the runs of a store whose journal does not replay.
+func unfit(t *testing.T, s store.Store, programs []durable.Program) []string {
+	t.Helper()
+	j, err := journal.New(s)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	runs, err := s.List(t.Context(), store.Filter{Limit: 10_000})
+	if err != nil {
+		t.Error(err)
+	}
+	var list []string
+	for _, r := range runs {
+		report, err := embedded.Replay(t.Context(), embedded.Source{Journal: j, Run: r}, programs)
+		switch {
+		case err != nil:
+			list = append(list, fmt.Sprintf("%s: %v", r.ID, err))
+		case report.Divergence != nil:
+			list = append(list, fmt.Sprintf("%s: %s", r.ID, report.Divergence.Text()))
+		}
+	}
+	return list
+}
+
+// TestForkCrashes kills the store at every commit of a fork, before and after it lands:
+// the fork is there as a whole or not at all, and then comes to its end.
+func TestForkCrashes(t *testing.T) {
+	fn := func(ctx durable.Context, w *realm, _ string) (string, error) { return w.a(ctx, "a", "b", "c") }
+	req := embedded.ForkRequest{ID: "fork", At: id(0, 1), Definition: json.RawMessage("2")}
+	count := 0
+	for _, after := range []bool{false, true} {
+		for at := 1; ; at++ {
+			dir := t.TempDir()
+			w := &realm{}
+			s := openStore(t, dir)
+			e := openEngine(t, s, w.programs(fn)...)
+			if _, err := e.Start(t.Context(), durable.StartRequest{ID: base, Program: "p"}); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, e, base)
+			closeEngine(t, e, s)
+
+			faulty := storetest.NewFaulty(openStore(t, dir), at, after)
+			e = openEngine(t, faulty, w.programs(fn)...)
+			_, err := e.Fork(t.Context(), base, req)
+			if err == nil {
+				_, err = e.Wait(t.Context(), "fork")
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			if closed := e.Close(ctx); closed != nil {
+				t.Error(closed)
+			}
+			cancel()
+			_ = faulty.Close() // what failed is said again
+			if err == nil {
+				break // there are no more commits
+			}
+			count++
+
+			s = openStore(t, dir)
+			e = openEngine(t, s, w.programs(fn)...)
+			if _, err := e.Get(t.Context(), "fork"); errors.Is(err, durable.ErrNotFound) {
+				if after || at > 1 {
+					t.Errorf("commit %d, after %t: the fork is lost", at, after)
+				}
+				if _, err := e.Fork(t.Context(), base, req); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r := waitFor(t, e, "fork"); r.Status != durable.Succeeded || string(r.Output) != `"a b c"` {
+				t.Errorf("commit %d, after %t: the fork is %s with %s", at, after, r.Status, r.Output)
+			}
+			if found := unfit(t, s, w.programs(fn)); len(found) > 0 {
+				t.Error(found)
+			}
+			closeEngine(t, e, s)
+		}
+	}
+	if count < 4 {
+		t.Errorf("%d crash points: the test shows too little", count)
+	}
+	t.Logf("%d crash points", count)
 }

@@ -16,9 +16,10 @@ const (
 	recoverers  = 64
 )
 
-// recover takes up every run that was in motion when the last process ended. It reads
-// the index of those alone: runs that wait stay where they are.
-func (e *Engine) recover() {
+// recover takes up every run that was in motion when the last process ended: up to newest,
+// for those that are started meanwhile have their places. It reads the index of those
+// alone: runs that wait stay where they are.
+func (e *Engine) recover(newest int64) {
 	for after := int64(0); e.ctx.Err() == nil; {
 		runs, err := e.store.Ready(e.ctx, after, recoverPage)
 		if err != nil {
@@ -31,12 +32,12 @@ func (e *Engine) recover() {
 				e.complain(r.ID, r.Fault)
 				continue
 			}
-			if e.queues.readmit(&r) {
+			if r.N <= newest && e.queues.readmit(&r) {
 				placed = append(placed, r)
 			}
 		}
 		e.each(len(placed), func(i int) { e.start(placed[i].ID, placed[i].Queue) })
-		if len(runs) < recoverPage {
+		if len(runs) < recoverPage || runs[len(runs)-1].N >= newest {
 			return
 		}
 		after = runs[len(runs)-1].N

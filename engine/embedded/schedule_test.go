@@ -263,7 +263,9 @@ func TestQueues(t *testing.T) {
 		if v.most != 2 {
 			t.Errorf("%d at once", v.most)
 		}
-		if diff := cmp.Diff([]string{"run4", "run5", "run6"}, v.who[len(v.who)-3:]); diff != "" {
+		last := v.who[len(v.who)-3:]
+		slices.Sort(last[:2]) // two places were free at the same moment
+		if diff := cmp.Diff([]string{"run4", "run5", "run6"}, last); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
 		}
 	})

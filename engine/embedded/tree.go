@@ -59,7 +59,10 @@ func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) erro
 	if err != nil {
 		return e.sure(ctx, id, err)
 	}
-	parent := e.parentOf(ctx, lives[0])
+	parent, err := e.parentOf(ctx, lives[0])
+	if err != nil {
+		return err
+	}
 	if parent != nil {
 		defer parent.release()
 	}
@@ -102,15 +105,15 @@ func (e *Engine) family(ctx context.Context, id durable.RunID) ([]*live, error) 
 }
 
 // parentOf brings the parent of a run into memory; nil when there is none that goes on.
-func (e *Engine) parentOf(ctx context.Context, l *live) *live {
+func (e *Engine) parentOf(ctx context.Context, l *live) (*live, error) {
 	if l.run.Parent == "" {
-		return nil
+		return nil, nil
 	}
 	parent, err := e.reach(ctx, l.run.Parent)
-	if err != nil {
-		return nil // it has ended, or the engine stops and nobody is killed either
+	if errors.Is(err, durable.ErrConflict) || errors.Is(err, durable.ErrNotFound) {
+		return nil, nil // it has ended
 	}
-	return parent
+	return parent, err
 }
 
 // familyLimit bounds how many children of one run are looked at.

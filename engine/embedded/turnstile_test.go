@@ -199,9 +199,15 @@ func (g *turnstile) die() error {
 	return nil
 }
 
-// wait sleeps until something waits, or d has gone by.
+// wait sleeps until somebody new waits, or d has gone by; never until a moment at which
+// something else may happen, because a select draws where both are ready.
 func (g *turnstile) wait(d time.Duration) {
-	timer := time.NewTimer(d)
+	synctest.Wait()
+	select {
+	case <-g.news:
+	default:
+	}
+	timer := time.NewTimer(d + 137*time.Nanosecond)
 	defer timer.Stop()
 	select {
 	case <-g.news:

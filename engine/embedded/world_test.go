@@ -31,7 +31,7 @@ type plan struct {
 
 // drawPlan draws a plan.
 func drawPlan(r *rand.Rand, depth int) []act {
-	kinds := []string{"step", "step", "flaky", "both", "pay", "mail", "sleep", "recv", "ask", "cont", "child", "limited"}
+	kinds := []string{"step", "step", "flaky", "both", "pay", "pay", "mail", "mail", "mail", "sleep", "recv", "ask", "cont", "child", "limited"}
 	acts := make([]act, 1+r.IntN(5))
 	for i := range acts {
 		a := act{Do: kinds[r.IntN(len(kinds))]}
@@ -81,15 +81,16 @@ func foretell(acts []act) (out []string, fails bool) {
 // world is the programs of the simulation and what their steps do to it.
 type world struct {
 	ledger
+	gate                                   *turnstile // nil = steps need not wait for their turn
 	work, flaky, fatal, pay, mail, limited durable.Func[string, string]
 }
 
-func newWorld() *world {
-	w := &world{}
+func newWorld(gate *turnstile) *world {
+	w := &world{gate: gate}
 	did := func(ctx context.Context, name string) (string, error) {
-		pause(ctx, 0)
+		w.pause(ctx, 0)
 		w.ran(ctx, durable.AttemptOf(ctx).Key)
-		pause(ctx, 1)
+		w.pause(ctx, 1)
 		return name, nil
 	}
 	w.work = durable.NewFunc("work", durable.StepOptions{}, did)
@@ -119,7 +120,8 @@ func newWorld() *world {
 }
 
 // pause is the time that a step takes: another one for each attempt, the same each time.
-func pause(ctx context.Context, half int) {
+// Timers of one moment fire in any order, so that what they wake waits for its turn.
+func (w *world) pause(ctx context.Context, half int) {
 	a := durable.AttemptOf(ctx)
 	h := fnv.New32a()
 	_, _ = fmt.Fprint(h, a.Key, a.Number, a.Epoch, half)
@@ -127,6 +129,16 @@ func pause(ctx context.Context, half int) {
 		return // what must not happen yet would happen at once
 	}
 	<-time.After(time.Duration(h.Sum32()%90_000) * time.Microsecond)
+	if w.gate != nil {
+		w.gate.pass("step %s %d %d", a.Key, a.Number, half)
+	}
+}
+
+// apart keeps the timers of runs that went the same way from firing at one moment.
+func apart(ctx durable.Context, i int) time.Duration {
+	h := fnv.New32a()
+	_, _ = fmt.Fprint(h, ctx.Info().Run, i)
+	return time.Duration(h.Sum32()%1000) * time.Microsecond
 }
 
 func (w *world) programs() []durable.Program {
@@ -167,7 +179,7 @@ func (w *world) perform(ctx durable.Context, i int, a act) (said string, err err
 		return name, err
 	case "both":
 		one, two := durable.Start(ctx, w.work, name), durable.Start(ctx, w.flaky, "1 flaky")
-		beside := ctx.Go("beside", func(ctx durable.Context) error { return durable.Sleep(ctx, 50*time.Millisecond) })
+		beside := ctx.Go("beside", func(ctx durable.Context) error { return durable.Sleep(ctx, apart(ctx, i)+50*time.Millisecond) })
 		if _, err = two.Await(ctx); err == nil {
 			err = beside.Get(ctx, nil)
 		}
@@ -176,7 +188,7 @@ func (w *world) perform(ctx durable.Context, i int, a act) (said string, err err
 		}
 		return one.Await(ctx)
 	case "sleep":
-		return "", durable.Sleep(ctx, a.For)
+		return "", durable.Sleep(ctx, apart(ctx, i)+a.For)
 	case "recv":
 		return durable.Receive[string](ctx, "word")
 	case "ask":

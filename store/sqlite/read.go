@@ -100,13 +100,25 @@ func (s *Store) Find(ctx context.Context, ref string, limit int) ([]durable.RunI
 	return collect(rows, scanID)
 }
 
+// Newest implements store.Runs.
+func (s *Store) Newest(ctx context.Context) (int64, error) {
+	var n sql.NullInt64
+	err := s.read.QueryRowContext(ctx, `SELECT max(n) FROM run`).Scan(&n)
+	return n.Int64, wrap(err, "find the newest run")
+}
+
 // Ready implements store.Runs.
 func (s *Store) Ready(ctx context.Context, after int64, limit int) ([]store.Run, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT n, `+runColumns+` FROM run WHERE status IN ('queued', 'running') AND n > ? ORDER BY n LIMIT ?`, after, limit)
+	rows, err := s.read.QueryContext(ctx, `SELECT n, id, queue, priority, share, status FROM run
+		WHERE status IN ('queued', 'running') AND n > ? ORDER BY n LIMIT ?`, after, limit)
 	if err != nil {
 		return nil, wrap(err, "find ready runs")
 	}
-	return collect(rows, scanRun)
+	return collect(rows, func(scan func(...any) error) (store.Run, error) {
+		var r store.Run
+		err := scan(&r.N, &r.ID, &r.Queue, &r.Priority, &r.Share, &r.Status)
+		return r, err
+	})
 }
 
 // Due implements store.Runs.

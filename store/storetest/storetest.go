@@ -379,6 +379,9 @@ func readyAndDue(t *testing.T, open Open) {
 		t.Fatal(err)
 	}
 	equal(t, "ready", ids(append(ready, more...)), []string{"a", "c"})
+	if newest, err := s.Newest(t.Context()); err != nil || newest < more[len(more)-1].N {
+		t.Errorf("the newest run is %d, error %v", newest, err)
+	}
 	due, next, err := s.Due(t.Context(), epoch.Add(time.Minute), store.Wakeup{}, 10)
 	if err != nil || len(due) != 1 {
 		t.Fatal(due, err)

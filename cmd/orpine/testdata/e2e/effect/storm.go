@@ -214,12 +214,18 @@ func (s *storm) signal(ctx context.Context, id durable.RunID) error {
 			return nil
 		}
 	}
-	err = s.rt.Signal(ctx, id, durable.Signal{Name: "go"})
-	if err == nil {
-		fmt.Println("signaled", id)
+	for {
+		err := s.rt.Signal(ctx, id, durable.Signal{Name: "go"})
+		if err == nil {
+			fmt.Println("signaled", id)
+		}
+		if !errors.Is(err, durable.ErrConflict) {
+			return err
+		}
+		run, err := s.rt.Get(ctx, id)
+		if err != nil || run.Status.Final() {
+			return err
+		}
+		<-time.After(round) // it is blocked, and the operator resumes it
 	}
-	if errors.Is(err, durable.ErrConflict) { // blocked: the signal comes with the next process
-		return nil
-	}
-	return err
 }
