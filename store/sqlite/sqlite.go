@@ -84,6 +84,9 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 		if _, err := os.Stat(path); err != nil {
 			return notThere(err)
 		}
+		if err := examine(path); err != nil {
+			return err
+		}
 		if err := openOlder(ctx, cfg.Dir); err != nil {
 			return err
 		}
@@ -93,6 +96,9 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 		return unusable(err)
 	}
 	if err := s.takeLock(cfg.Owner); err != nil {
+		return err
+	}
+	if err := examine(path); err != nil {
 		return err
 	}
 	if err := s.openWriter(ctx, path, cfg.ProcessDurability); err != nil {
@@ -132,7 +138,8 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	}
 	db.SetMaxOpenConns(4)
 	s.read = db
-	return explain(checkFormat(ctx, db))
+	_, err = checkFormat(ctx, db)
+	return explain(err)
 }
 
 // openOlder brings a database of an older format up to date before it is read.
@@ -176,7 +183,7 @@ func prepareSchema(ctx context.Context, db *sql.DB) error {
 
 // upgrade brings the tables of an older format up to date, in one transaction a format.
 func upgrade(ctx context.Context, db *sql.DB) error {
-	if err := checkFormat(ctx, db); err != nil {
+	if older, err := checkFormat(ctx, db); err != nil || !older {
 		return err
 	}
 	var version int
@@ -206,35 +213,6 @@ func transact(ctx context.Context, db *sql.DB, statements string, then func(cont
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
-}
-
-func checkFormat(ctx context.Context, db *sql.DB) error {
-	var id, version int
-	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
-		return err
-	}
-	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return err
-	}
-	if id == 0 && version == 0 {
-		var tables int
-		if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
-			return err
-		}
-		if tables == 0 { // whoever began to make it was killed before its first commit
-			return durable.Errorf(durable.CodeNotFound, "no runs here: %s is empty", File)
-		}
-	}
-	switch {
-	case id != appID:
-		return durable.Errorf(durable.CodeInvalid, "%s is an SQLite file of another program; choose another data directory", File)
-	case version < 1:
-		return durable.Errorf(durable.CodeUnavailable,
-			"%s is damaged: its format is %d, which there never was; keep the directory, restore a backup or choose another --data", File, version)
-	case version > format:
-		return durable.Errorf(durable.CodeInvalid, "%s has format %d, this build knows up to %d: use a newer orpine", File, version, format)
-	}
-	return nil
 }
 
 // Epoch counts the openings for writing; 0 for a read-only store.
