@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"io/fs"
+	"syscall"
 
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -41,6 +42,9 @@ func busy(err error) bool {
 func unusable(err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return durable.Errorf(durable.CodeUnavailable, "the disk is full (%w): free space and start again", err)
 	}
 	return durable.Errorf(durable.CodeUnavailable, "%w: give a directory you may write to with --data", err)
 }

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -132,7 +133,7 @@ func (s *Store) openWriter(ctx context.Context, path string, processOnly bool) e
 }
 
 func (s *Store) openReader(ctx context.Context, path string) error {
-	db, err := connect(path, "query_only(1)", "busy_timeout(2000)")
+	db, err := connectReader(path)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 
 // openOlder brings a database of an older format up to date before it is read.
 func openOlder(ctx context.Context, dir string) error {
-	db, err := connect(filepath.Join(dir, File), "query_only(1)", "busy_timeout(2000)")
+	db, err := connectReader(filepath.Join(dir, File))
 	if err != nil {
 		return err
 	}
@@ -161,7 +162,25 @@ func openOlder(ctx context.Context, dir string) error {
 }
 
 func connect(path string, pragmas ...string) (*sql.DB, error) {
-	query := url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}
+	return dial(path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}})
+}
+
+// connectReader opens for reading. On a file system that is read-only SQLite could not
+// make the files it coordinates with; nobody changes anything there, so it need not.
+func connectReader(path string) (*sql.DB, error) {
+	query := url.Values{"_pragma": {"query_only(1)", "busy_timeout(2000)"}}
+	const write = 2 // W_OK of access(2)
+	if errors.Is(syscall.Access(filepath.Dir(path), write), syscall.EROFS) {
+		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+			return nil, durable.Errorf(durable.CodeUnavailable,
+				"the directory is on a read-only file system and was not closed well: copy it to where it can be written, and read it there")
+		}
+		query.Set("immutable", "1")
+	}
+	return dial(path, query)
+}
+
+func dial(path string, query url.Values) (*sql.DB, error) {
 	c, err := driver.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode())
 	if err != nil {
 		return nil, err

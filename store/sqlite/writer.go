@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"sync"
 
 	"github.com/orpine-run/orpine/durable"
@@ -35,6 +36,9 @@ type writer struct {
 	wake    chan struct{} // holds one token while the queue may be non-empty
 	ended   chan struct{}
 
+	path string
+	file os.FileInfo // what was at path when it was opened
+
 	tx          *transaction
 	checkpoints *checkpointer
 	written     int // bytes since the checkpointer was asked
@@ -56,7 +60,10 @@ func startWriter(ctx context.Context, db *sql.DB, path string) (*writer, error) 
 	}
 	w := &writer{
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), tx: tx,
-		reports: make(chan report, reportsMax), reported: make(chan struct{}),
+		reports: make(chan report, reportsMax), reported: make(chan struct{}), path: path,
+	}
+	if w.file, err = os.Stat(path); err != nil {
+		return nil, errors.Join(unusable(err), tx.close())
 	}
 	if w.checkpoints, err = startCheckpointer(path); err != nil {
 		return nil, errors.Join(err, tx.close())
@@ -164,7 +171,10 @@ func (w *writer) take() (batch []*group, bytes int) {
 func (w *writer) run(batch []*group, bytes int) {
 	err := w.failure()
 	if err == nil {
-		if err = w.tx.apply(batch); err != nil {
+		if err = w.present(); err == nil {
+			err = w.tx.apply(batch)
+		}
+		if err != nil {
 			err = w.fail(err)
 		}
 	}
@@ -175,6 +185,17 @@ func (w *writer) run(batch []*group, bytes int) {
 	if err := w.tidy(bytes); err != nil {
 		_ = w.fail(err) // the next commit says so
 	}
+}
+
+// present finds out whether the database is still where it was opened: what is written to
+// one that was removed would be acknowledged and lost.
+func (w *writer) present() error {
+	info, err := os.Stat(w.path)
+	if err == nil && os.SameFile(info, w.file) {
+		return nil
+	}
+	return durable.Errorf(durable.CodeUnavailable,
+		"%s was removed or replaced while it was in use: put the data directory back, if you moved it, and start again", w.path)
 }
 
 func (w *writer) failure() error {

@@ -37,6 +37,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		{"state replaces state", state},
 		{"a fork shares the entries of its base", forks},
 		{"blobs are put once", blobs},
+		{"hashes of blobs come page by page", hashes},
+		{"a snapshot does not change", snapshot},
 		{"marks are set", marks},
 		{"list filters and orders", list},
 		{"find by prefix and name", find},
