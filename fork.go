@@ -149,6 +149,9 @@ func (r *Reader) CheckRuns(ctx context.Context, cfg Config) iter.Seq2[Checked, e
 }
 
 func (r *Reader) checkRun(ctx context.Context, cfg Config, programs []durable.Program, run store.Run) Checked {
+	if run.Fault != nil {
+		return Checked{Run: journal.View(run), Lacks: run.Fault.Error()}
+	}
 	report, err := embedded.Replay(ctx, embedded.Source{Journal: r.journal, Run: run, Last: true}, programs)
 	c := Checked{Run: journal.View(run), Steps: report.Steps, Divergence: report.Divergence}
 	if err == nil && c.Divergence == nil && run.Program == agent.Program {

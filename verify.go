@@ -5,33 +5,35 @@ import (
 	"fmt"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/journal"
 )
 
 // Health is what Verify finds in a data directory.
 type Health struct {
 	Runs, Unfinished, Waiting, Blocked int
-	Entries                            int      // read and decoded
+	Entries, Blobs                     int64    // read and checked
 	Problems                           []string // what is damaged, by name
+	Notes                              []string // what is odd, and may be meant
 }
 
-// maxProblems bounds Health.Problems.
+// Verification says how Verify looks. The zero value looks quickly.
+type Verification struct {
+	Deep     bool                  // read everything: each entry, each blob, each row
+	Progress func(done, total int) // of a deep one: runs; nil = nobody wants to know
+}
+
+// maxProblems bounds Health.Problems and Health.Notes.
 const maxProblems = 100
 
-// Verify counts the runs and, with deep set, lets the database check itself and
-// reads every entry and every value it refers to. Damage goes into Problems; the
-// error says that reading was not possible at all.
-func (r *Reader) Verify(ctx context.Context, deep bool, h *Health) error {
-	if deep {
-		problems, err := r.store.Check(ctx)
-		if err != nil {
-			return err
-		}
-		h.Problems = append(h.Problems, problems...)
-	}
+// Verify counts the runs, by rows whose checksums fit, and, with Deep set, looks for
+// damage in all that is stored; see journal.Verify. Damage goes into Problems; the error
+// says that reading was not possible at all.
+func (r *Reader) Verify(ctx context.Context, v Verification) (Health, error) {
+	var h Health
 	const all = 1 << 40
 	runs, err := r.store.List(ctx, Filter{Limit: all})
 	if err != nil {
-		return err
+		return h, err
 	}
 	h.Runs = len(runs)
 	for _, run := range runs {
@@ -44,28 +46,31 @@ func (r *Reader) Verify(ctx context.Context, deep bool, h *Health) error {
 			h.Blocked++
 		case durable.Succeeded, durable.Failed, durable.Canceled, durable.Killed:
 		}
-		if deep && len(h.Problems) < maxProblems {
-			r.verifyRun(ctx, run.ID, h)
+		if run.Fault != nil && !v.Deep { // a deep one names it too
+			h.Problems = bounded(h.Problems, run.Fault.Error())
 		}
 	}
-	return nil
+	if !v.Deep {
+		return h, nil
+	}
+	read, err := r.journal.Verify(ctx, journal.Verification{
+		Problem:  func(text string) { h.Problems = bounded(h.Problems, text) },
+		Note:     func(text string) { h.Notes = bounded(h.Notes, text) },
+		Progress: v.Progress,
+	})
+	h.Entries, h.Blobs = read.Entries, read.Blobs
+	return h, err
 }
 
-func (r *Reader) verifyRun(ctx context.Context, id durable.RunID, h *Health) {
-	entries, err := r.journal.All(ctx, id, 0)
-	if err != nil {
-		h.Problems = append(h.Problems, err.Error())
-		return
+// bounded adds a text to a list; past the bound the last one counts those left out.
+func bounded(list []string, text string) []string {
+	if len(list) < maxProblems {
+		return append(list, text)
 	}
-	for i := range entries {
-		e := &entries[i]
-		if e.Seq != int64(i) {
-			h.Problems = append(h.Problems, fmt.Sprintf("run %s: entry %d is missing", id, i))
-			return
-		}
-		if err := r.journal.Load(ctx, e); err != nil {
-			h.Problems = append(h.Problems, fmt.Sprintf("run %s: entry %d: %v", id, e.Seq, err))
-		}
-		h.Entries++
+	more := 1
+	if len(list) > maxProblems {
+		_, _ = fmt.Sscanf(list[maxProblems], "and %d more", &more)
+		more++
 	}
+	return append(list[:maxProblems], fmt.Sprintf("and %d more", more))
 }

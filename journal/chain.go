@@ -1,9 +1,12 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
@@ -28,8 +31,9 @@ type Chain [chainSize]byte
 // Head is where the journal of a run ends: what its next entry follows. The zero Head
 // is that of a run without entries.
 type Head struct {
-	Next  int64 // seq of the next entry
-	Chain Chain // of the last one
+	Next    int64 // seq of the next entry
+	Chain   Chain // of the last one
+	chained bool  // the last one keeps its chain: no bare one follows it
 }
 
 // after is the chain of the entry seq with this JSON, behind c.
@@ -51,7 +55,7 @@ func (h *Head) seal(body []byte) {
 	chain := h.Chain.after(h.Next, body[1+chainSize:])
 	body[0] = formChain
 	copy(body[1:], chain[:])
-	h.Chain, h.Next = chain, h.Next+1
+	h.Chain, h.Next, h.chained = chain, h.Next+1, true
 }
 
 // open checks a stored entry against the head it follows, moves the head past it and
@@ -62,10 +66,16 @@ func (h *Head) open(e store.Entry) ([]byte, error) {
 	}
 	text, stored, chained := split(e.Body)
 	chain := h.Chain.after(e.Seq, text)
-	if chained && chain != stored {
+	switch {
+	case !chained && len(e.Body) > 0 && e.Body[0] != formBare:
+		return nil, durable.Errorf(durable.CodeInternal,
+			"entry %d is damaged, or written by a newer orpine: its form is %d, this build knows up to %d", e.Seq, e.Body[0], formChain)
+	case !chained && h.chained:
+		return nil, durable.Errorf(durable.CodeInternal, "entry %d is damaged: its checksum is missing", e.Seq)
+	case chained && chain != stored:
 		return nil, durable.Errorf(durable.CodeInternal, "entry %d is damaged: its checksum does not match", e.Seq)
 	}
-	h.Chain, h.Next = chain, e.Seq+1
+	h.Chain, h.Next, h.chained = chain, e.Seq+1, chained
 	return text, nil
 }
 
@@ -78,11 +88,21 @@ func split(body []byte) (text []byte, chain Chain, chained bool) {
 	return body, chain, false
 }
 
+// pass moves the head past an entry as it is, damaged or not: a run with a damaged
+// journal can still be blocked and ended behind it.
+func (h *Head) pass(e store.Entry) {
+	text, stored, chained := split(e.Body)
+	if !chained {
+		stored = h.Chain.after(e.Seq, text)
+	}
+	h.Chain, h.Next, h.chained = stored, e.Seq+1, chained
+}
+
 // headAt returns the head behind the entry seq; it trusts the chain that is stored
 // with that entry, and walks the journal where there is none.
 func (j *Journal) headAt(ctx context.Context, run durable.RunID, e store.Entry) (Head, error) {
 	if _, chain, chained := split(e.Body); chained {
-		return Head{Next: e.Seq + 1, Chain: chain}, nil
+		return Head{Next: e.Seq + 1, Chain: chain, chained: true}, nil
 	}
 	var h Head
 	for h.Next <= e.Seq {
@@ -94,9 +114,7 @@ func (j *Journal) headAt(ctx context.Context, run durable.RunID, e store.Entry) 
 			return h, durable.Errorf(durable.CodeInternal, "run %s: entry %d is missing", run, h.Next)
 		}
 		for _, e := range page {
-			if _, err := h.open(e); err != nil {
-				return h, err
-			}
+			h.pass(e)
 		}
 	}
 	return h, nil
@@ -119,9 +137,32 @@ func (j *Journal) HeadAt(ctx context.Context, run durable.RunID, next int64) (He
 
 // Head returns where the journal of a run ends.
 func (j *Journal) Head(ctx context.Context, run durable.RunID) (Head, error) {
+	head, _, err := j.Tail(ctx, run)
+	return head, err
+}
+
+// Tail returns where the journal of a run ends, and the time of its last entry: zero when
+// that is not readable.
+func (j *Journal) Tail(ctx context.Context, run durable.RunID) (Head, time.Time, error) {
 	last, err := j.store.Last(ctx, run)
 	if err != nil {
-		return Head{}, err
+		return Head{}, time.Time{}, err
 	}
-	return j.headAt(ctx, run, last)
+	head, err := j.headAt(ctx, run, last)
+	text, _, _ := split(last.Body)
+	return head, timeOf(text), err
+}
+
+// timeOf finds the time in the JSON of an entry, which encode puts behind the kind.
+func timeOf(text []byte) time.Time {
+	_, rest, found := bytes.Cut(text, []byte(`","t":`))
+	end := bytes.IndexAny(rest, ",}")
+	if !found || end < 0 {
+		return time.Time{}
+	}
+	micros, err := strconv.ParseInt(string(rest[:end]), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return fromMicros(micros)
 }

@@ -228,8 +228,12 @@ func (j *Journal) Run(ctx context.Context, id durable.RunID) (durable.Run, error
 	return run, nil
 }
 
-// View is a stored run as the world sees it, without output and error.
+// View is a stored run as the world sees it, without output and error. One whose row is
+// damaged is blocked: nobody drives it.
 func View(s store.Run) durable.Run {
+	if s.Fault != nil {
+		return durable.Run{ID: s.ID, Status: durable.Blocked, Reason: s.Fault.Error()}
+	}
 	return durable.Run{
 		ID: s.ID, Name: s.Name, Program: s.Program, Definition: s.Definition, Status: s.Status, Reason: s.Reason,
 		Parent: s.Parent, Base: s.Base, Command: s.Command, Created: s.Created, Updated: s.Updated, Waits: s.Waits,

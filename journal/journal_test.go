@@ -45,9 +45,15 @@ func (d *damaging) Entries(ctx context.Context, run durable.RunID, after int64, 
 	return list, err
 }
 
-func open(t *testing.T) (*journal.Journal, *damaging) {
+// Snapshot implements store.Store.
+func (d *damaging) Snapshot(ctx context.Context) (store.Store, error) {
+	view, err := d.Store.Snapshot(ctx)
+	return &damaging{Store: view, blob: d.blob, entry: d.entry}, err
+}
+
+func open(t testing.TB) (*journal.Journal, *damaging) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
+	s, err := sqlite.Open(context.WithoutCancel(t.Context()), sqlite.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

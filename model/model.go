@@ -90,7 +90,7 @@ type ToolCall struct {
 type ToolResult struct {
 	CallID  string `json:"call_id"`
 	Name    string `json:"name"`
-	Content string `json:"content,omitempty"`
+	Content string `json:"content"`         // also when it is empty: steps of agents are known by the hash of this
 	Error   bool   `json:"error,omitempty"` // the call failed; Content says why
 }
 

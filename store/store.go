@@ -24,6 +24,9 @@ type Store interface {
 	Epoch() int64
 	// Check lets the storage look for damage in itself and names what it finds.
 	Check(ctx context.Context) ([]string, error)
+	// Snapshot returns the store as it is at this moment, for reading only, while others
+	// go on writing. The caller closes it, soon.
+	Snapshot(ctx context.Context) (Store, error)
 	// Close waits for queued changes to commit.
 	Close() error
 }
@@ -47,13 +50,17 @@ type Journal interface {
 	Last(ctx context.Context, run durable.RunID) (Entry, error)
 	// Blob returns what was put under hash. Error: not_found.
 	Blob(ctx context.Context, hash string) ([]byte, error)
+	// Hashes pages through the hashes of all blobs, in no order that means anything: up to
+	// limit of them, and where the next page begins. The first begins at 0.
+	Hashes(ctx context.Context, from int64, limit int) (hashes []string, next int64, err error)
 }
 
 // Runs finds runs.
 type Runs interface {
-	// Run returns one run. Error: not_found.
+	// Run returns one run. Errors: not_found, internal when its row is damaged.
 	Run(ctx context.Context, id durable.RunID) (Run, error)
-	// List returns the runs that match, newest first.
+	// List returns the runs that match, newest first. Here and in Ready a row that is
+	// damaged is a run with a Fault.
 	List(ctx context.Context, f Filter) ([]Run, error)
 	// Find returns up to limit runs whose ID begins with ref, or whose name is ref, newest first.
 	Find(ctx context.Context, ref string, limit int) ([]durable.RunID, error)
@@ -90,6 +97,7 @@ type Run struct {
 	Share      string        // whose share of the queue it uses, such as a tenant
 	Base       durable.RunID // the run it is a fork of
 	Shared     int64         // how many entries it shares with its base, from the first
+	Fault      error         // its row is damaged: nothing of it but the ID can be relied on
 	State
 }
 

@@ -8,23 +8,27 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
 )
 
 type doctorCmd struct {
-	Quick bool `help:"Do not read every entry of the data directory."`
+	Verify bool `help:"Read and check every entry, blob and run of the data directory."`
 }
 
 // Help implements kong.HelpProvider.
 func (doctorCmd) Help() string {
-	return `Looks at the data directory (permissions, free space, owner, integrity of every entry and
-blob) and at which models can be used. Exit code 3 when something is broken.
+	return `Looks at the data directory (permissions, free space, whether it opens, the rows of its runs)
+and at which models can be used. With --verify it reads all that is stored: the pages of the
+database, every entry against its chain, every blob against its hash, every run against its
+entries; each thing that is damaged is named. It works beside a process that drives the
+directory and changes nothing. Exit code 3 when something is broken.
 
 Examples:
   orpine doctor
-  orpine doctor --data /var/lib/orpine -o json`
+  orpine doctor --verify --data /var/lib/orpine -o json`
 }
 
 // finding is the outcome of one check.
@@ -76,19 +80,38 @@ func (c *doctorCmd) directory(ctx context.Context, a *app) []finding {
 	if err != nil {
 		return append(findings, finding{"database", broken, err.Error()})
 	}
-	report := orpine.Health{}
-	if err := r.Verify(ctx, !c.Quick, &report); err != nil {
+	report, err := r.Verify(ctx, orpine.Verification{Deep: c.Verify, Progress: a.verifying()})
+	if err != nil {
 		return append(findings, finding{"database", broken, closing(err, r).Error()})
 	}
-	findings = append(findings, finding{"database", sound, fmt.Sprintf("%d runs, %d entries read", report.Runs, report.Entries)})
+	detail := fmt.Sprintf("%d runs; --verify reads all of it", report.Runs)
+	if c.Verify {
+		detail = fmt.Sprintf("%d runs, %d entries and %d blobs read", report.Runs, report.Entries, report.Blobs)
+	}
+	findings = append(findings, finding{"database", sound, detail})
 	for _, problem := range report.Problems {
 		findings = append(findings, finding{"integrity", broken, problem})
+	}
+	for _, text := range report.Notes {
+		findings = append(findings, finding{"integrity", note, text})
 	}
 	findings = append(findings, finding{"runs", sound, fmt.Sprintf("%d unfinished, %d wait, %d blocked", report.Unfinished, report.Waiting, report.Blocked)})
 	if err := r.Close(); err != nil {
 		findings = append(findings, finding{"database", broken, err.Error()})
 	}
 	return findings
+}
+
+// verifying tells on standard error how far a long verification is.
+func (a *app) verifying() func(done, total int) {
+	const every = 2 * time.Second
+	told := time.Now()
+	return func(done, total int) {
+		if time.Since(told) >= every {
+			told = time.Now()
+			fmt.Fprintf(a.stderr, "verify: %d of %d runs\n", done, total)
+		}
+	}
 }
 
 // writable checks the directory, or the nearest one above it that exists.

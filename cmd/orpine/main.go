@@ -72,6 +72,8 @@ type cli struct {
 	Fork      forkCmd       `cmd:"" help:"Start a run that goes another way from a step of a run on."`
 	Cancel    cancelCmd     `cmd:"" help:"Ask a run to stop; its clean-up runs."`
 	Kill      killCmd       `cmd:"" help:"End a run now; none of its code runs."`
+	Export    exportCmd     `cmd:"" help:"Write a run to one file."`
+	Import    importCmd     `cmd:"" help:"Take up a run from a file."`
 	Check     checkCmd      `cmd:"" help:"Check a YAML file, or whether this build can go on with all runs."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`

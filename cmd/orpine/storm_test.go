@@ -291,8 +291,8 @@ func (d *directory) verify() (found tally) {
 		return found
 	}
 	defer r.Close() //nolint:errcheck // it was only read
-	var health orpine.Health
-	if err := r.Verify(ctx, true, &health); err != nil || len(health.Problems) > 0 {
+	health, err := r.Verify(ctx, orpine.Verification{Deep: true})
+	if err != nil || len(health.Problems) > 0 {
 		bad("damaged: %v, error %v", health.Problems, err)
 	}
 	if health.Unfinished > 0 {

@@ -103,8 +103,12 @@ func (e *Engine) open(l *live) {
 		err = durable.Errorf(durable.CodeConflict, "run %s has ended: %s", l.id, run.Status)
 	}
 	var head journal.Head
+	var last time.Time
 	if err == nil {
-		head, err = e.journal.Head(e.ctx, l.id)
+		head, last, err = e.journal.Tail(e.ctx, l.id)
+		if errors.Is(err, durable.ErrNotFound) && run.Shared == 0 {
+			head, err = journal.Head{}, nil // its journal is gone: the first turn blocks it for that
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,6 +121,9 @@ func (e *Engine) open(l *live) {
 		return
 	}
 	l.is(run, head)
+	if last.After(l.last) {
+		l.last = last // time does not go back, though the clock may have
+	}
 	l.queued = run.Status == durable.Queued && e.queues.waits(l.id)
 	if run.Status == durable.Running {
 		l.claimed = make(chan error, 1)

@@ -108,11 +108,17 @@ func (x *exec) match(e *durable.Entry, kind durable.CommandKind) (*command, erro
 	return c, nil
 }
 
+// halted reports whether the run is blocked for how its program ended.
+func (x *exec) halted() bool {
+	_, panicked := errors.AsType[*programPanic](x.err)
+	_, lacking := errors.AsType[*durable.BlockError](x.err)
+	return panicked || lacking || x.fault != nil
+}
+
 // issued holds an entry that follows the end of the program against the commands it
 // had issued by then: they may still report, others cannot be.
 func (x *exec) issued(e *durable.Entry) error {
-	_, panicked := errors.AsType[*programPanic](x.err)
-	if _, lacking := errors.AsType[*durable.BlockError](x.err); panicked || lacking {
+	if x.halted() {
 		return nil // the run is blocked for that, and may have come further once
 	}
 	kind := durable.CommandStep

@@ -318,8 +318,14 @@ func (b *blobs) Put(_ context.Context, data []byte) (durable.Ref, error) {
 	return blob.Ref, nil
 }
 
+// Get blocks the run over a blob that is damaged: nothing may be concluded from it, not
+// even that the step failed.
 func (b *blobs) Get(ctx context.Context, ref durable.Ref) ([]byte, error) {
-	return b.journal.Get(ctx, ref)
+	data, err := b.journal.Get(ctx, ref)
+	if errors.Is(err, durable.ErrInternal) {
+		err = durable.Block(err)
+	}
+	return data, err
 }
 
 // take hands over what was put. A step function that goes on after its end puts in vain.

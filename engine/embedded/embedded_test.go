@@ -39,6 +39,9 @@ func closeEngine(t *testing.T, e *embedded.Engine, s store.Store) {
 		stacks := make([]byte, 1<<20)
 		t.Errorf("%v\n%s", err, stacks[:runtime.Stack(stacks, true)])
 	}
+	if !t.Failed() {
+		whole(t, s)
+	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

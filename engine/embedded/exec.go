@@ -31,6 +31,7 @@ type exec struct {
 	ended  bool
 	output json.RawMessage
 	err    error
+	fault  error // a value could not be read: how the program ended says nothing
 }
 
 // command is something a program asked for.
@@ -150,6 +151,15 @@ func (x *exec) resume() {
 			r.next()
 			progress = true
 		}
+	}
+}
+
+// fill reads the values of an entry that the program is about to see. When that is not
+// possible the program ends there: it must not make anything of it.
+func (x *exec) fill(e *durable.Entry) {
+	if err := x.load(e); err != nil {
+		x.fault, x.ended, x.unwound = fmt.Errorf("entry %d: %w", e.Seq, err), true, true
+		panic(unwind{})
 	}
 }
 

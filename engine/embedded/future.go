@@ -39,9 +39,7 @@ func (f *future) Get(ctx durable.Context, out any) error {
 	if out == nil {
 		return nil
 	}
-	if err := f.x.load(e); err != nil {
-		return err
-	}
+	f.x.fill(e)
 	return decode(f.c.name, e.Output, out)
 }
 
@@ -87,9 +85,7 @@ func (b *inbox) Receive(ctx durable.Context, out any) error {
 	}
 	e := b.queue[0]
 	b.queue = b.queue[1:]
-	if err := b.x.load(e); err != nil {
-		return err
-	}
+	b.x.fill(e)
 	if out == nil {
 		return nil
 	}

@@ -28,6 +28,10 @@ func (e *Engine) recover(newest int64) {
 		}
 		var placed []store.Run
 		for _, r := range runs { // one after the other: who came first goes first
+			if r.Fault != nil { // nothing is done by a row that is damaged
+				e.complain(r.ID, r.Fault)
+				continue
+			}
 			if r.N <= newest && e.queues.readmit(&r) {
 				placed = append(placed, r)
 			}

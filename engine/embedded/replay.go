@@ -133,6 +133,9 @@ func (r *replayer) segment(entries []durable.Entry, next *durable.Entry) error {
 			r.report.Steps++
 		}
 	}
+	if r.x.fault != nil {
+		return r.x.fault
+	}
 	if b, ok := errors.AsType[*durable.BlockError](r.x.err); ok {
 		return b
 	}

@@ -92,7 +92,7 @@ func (e *Engine) family(ctx context.Context, id durable.RunID) ([]*live, error) 
 		return lives, err
 	}
 	for _, c := range children {
-		if c.Status.Final() {
+		if c.Status.Final() || c.Fault != nil {
 			continue
 		}
 		more, err := e.family(ctx, c.ID)

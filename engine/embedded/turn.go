@@ -314,6 +314,9 @@ func (l *live) entered(e *durable.Entry) {
 
 // finish records how the program ended. It returns true when a new segment begins.
 func (l *live) finish() (bool, error) {
+	if l.x.fault != nil {
+		return false, l.x.fault
+	}
 	err := l.x.err
 	if next := l.x.continues(); next != nil {
 		return true, l.continueWith(next.State)

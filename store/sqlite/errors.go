@@ -17,8 +17,8 @@ func explain(err error) error {
 		return err
 	}
 	switch e.Code() & 0xff {
-	case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB:
-		return durable.Errorf(durable.CodeUnavailable, "%s is damaged (%w): keep the directory, run orpine doctor, restore a backup or choose another --data", File, err)
+	case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB, codes.SQLITE_ERROR: // the last one: what our own statements name is not there
+		return damaged(err)
 	case codes.SQLITE_FULL:
 		return durable.Errorf(durable.CodeUnavailable, "the disk is full (%w): free space and start again, nothing acknowledged is lost", err)
 	case codes.SQLITE_IOERR:

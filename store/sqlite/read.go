@@ -19,23 +19,30 @@ const runColumns = `id, name, program, definition, parent, command, created, que
 	status, reason, updated, wake, waits, segment, start, sum`
 
 func scanRun(scan func(...any) error) (store.Run, error) {
-	var r store.Run
-	var created, updated, wake sql.NullInt64
-	var waits []byte
-	var seal, sum int64
-	err := scan(&r.N, &r.ID, &r.Name, &r.Program, &r.Definition, &r.Parent, &r.Command, &created, &r.Queue, &r.Priority, &r.Share, &r.Base, &r.Shared,
-		&seal, &r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start, &sum)
+	r, waits, seal, sum, err := scanRow(scan)
+	if err != nil && r.ID != "" { // it was read, and cannot be a run
+		r.Fault = durable.Errorf(durable.CodeInternal, "the row of run %s is damaged: %w", r.ID, err)
+		return r, nil
+	}
 	if err != nil {
 		return r, err
 	}
+	r.Fault = checkRow(&r, waits, seal, sum)
+	if r.Fault == nil && len(waits) > 0 {
+		if err := json.Unmarshal(waits, &r.Waits); err != nil {
+			r.Fault = durable.Errorf(durable.CodeInternal, "the row of run %s is damaged: what it waits for: %w", r.ID, err)
+		}
+	}
+	return r, nil
+}
+
+// scanRow reads a row as it is stored, its checksums not looked at.
+func scanRow(scan func(...any) error) (r store.Run, waits []byte, seal, sum int64, err error) {
+	var created, updated, wake sql.NullInt64
+	err = scan(&r.N, &r.ID, &r.Name, &r.Program, &r.Definition, &r.Parent, &r.Command, &created, &r.Queue, &r.Priority, &r.Share, &r.Base, &r.Shared,
+		&seal, &r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start, &sum)
 	r.Created, r.Updated, r.Wake = fromMicros(created), fromMicros(updated), fromMicros(wake)
-	if err := checkRow(&r, waits, seal, sum); err != nil {
-		return r, err
-	}
-	if waits != nil {
-		err = json.Unmarshal(waits, &r.Waits)
-	}
-	return r, err
+	return r, waits, seal, sum, err
 }
 
 // Run implements store.Runs.
@@ -43,6 +50,9 @@ func (s *Store) Run(ctx context.Context, id durable.RunID) (store.Run, error) {
 	r, err := scanRun(s.read.QueryRowContext(ctx, `SELECT n, `+runColumns+` FROM run WHERE id = ?`, string(id)).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, durable.Errorf(durable.CodeNotFound, "no run %s", id)
+	}
+	if err == nil {
+		err = r.Fault
 	}
 	return r, wrap(err, "read run "+string(id))
 }
@@ -214,23 +224,6 @@ func (s *Store) Blob(ctx context.Context, hash string) ([]byte, error) {
 		return nil, durable.Errorf(durable.CodeNotFound, "no blob %s", hash)
 	}
 	return data, wrap(err, "read blob")
-}
-
-// Check implements store.Store.
-func (s *Store) Check(ctx context.Context) ([]string, error) {
-	rows, err := s.read.QueryContext(ctx, `PRAGMA integrity_check`)
-	if err != nil {
-		return nil, wrap(err, "check the database")
-	}
-	found, err := collect(rows, func(scan func(...any) error) (string, error) {
-		var line string
-		err := scan(&line)
-		return line, err
-	})
-	if err != nil || (len(found) == 1 && found[0] == "ok") {
-		return nil, wrap(err, "check the database")
-	}
-	return found, nil
 }
 
 func scanID(scan func(...any) error) (durable.RunID, error) {

@@ -1,5 +1,10 @@
 package sqlite
 
+import (
+	"context"
+	"database/sql"
+)
+
 // format is the version of the schema below, kept in the database's user_version.
 // A database with a higher one was written by a newer Orpine and is refused.
 const format = 2
@@ -58,10 +63,16 @@ CREATE TABLE blob (
 CREATE INDEX blob_hash ON blob (substr(hash, 1, 6));
 `
 
+// upgradeStep turns a database of one format into one of the next, in one transaction.
+type upgradeStep struct {
+	statements string
+	then       func(context.Context, *sql.Tx) error // what SQL cannot do; nil = nothing
+}
+
 // upgrades[n] turns a database of format n into one of format n+1. Runs go on where
 // they stood: entries are not touched.
-var upgrades = map[int]string{
-	1: `
+var upgrades = map[int]upgradeStep{
+	1: {then: sealRows, statements: `
 CREATE TABLE mark (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 ALTER TABLE run ADD COLUMN queue    TEXT NOT NULL DEFAULT '';
 ALTER TABLE run ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
@@ -79,5 +90,5 @@ INSERT INTO blob2 SELECT n, hash, data FROM blob;
 DROP TABLE blob;
 ALTER TABLE blob2 RENAME TO blob;
 CREATE INDEX blob_hash ON blob (substr(hash, 1, 6));
-`,
+`},
 }

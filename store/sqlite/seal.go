@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 
 	"github.com/orpine-run/orpine/durable"
@@ -10,7 +12,7 @@ import (
 
 // A run row carries two checksums, so that a bit that flips in it is found when the
 // row is read: the seal covers what never changes, the sum the seal and the state. Both
-// are the first eight bytes of a SHA-256; 0 stands for a row of a format without them.
+// are the first eight bytes of a SHA-256, and never 0.
 
 // sealOf is the checksum of what never changes.
 func sealOf(r *store.Run) int64 {
@@ -51,8 +53,34 @@ func digest(b []byte) int64 {
 
 // checkRow holds a row that was read against its checksums.
 func checkRow(r *store.Run, waits []byte, seal, sum int64) error {
-	if (seal == 0 || seal == sealOf(r)) && (sum == 0 || sum == sumOf(seal, &r.State, waits)) {
-		return nil
+	switch {
+	case seal != sealOf(r):
+		return durable.Errorf(durable.CodeInternal, "the row of run %s is damaged: the checksum of what never changes in it does not match", r.ID)
+	case sum != sumOf(seal, &r.State, waits):
+		return durable.Errorf(durable.CodeInternal, "the row of run %s is damaged: the checksum of its status does not match", r.ID)
 	}
-	return durable.Errorf(durable.CodeInternal, "the row of run %s is damaged: its checksum does not match", r.ID)
+	return nil
+}
+
+// sealRows gives the rows of a format without checksums theirs.
+func sealRows(ctx context.Context, tx *sql.Tx) error {
+	rows, err := tx.QueryContext(ctx, `SELECT n, `+runColumns+` FROM run`)
+	if err != nil {
+		return err
+	}
+	type sealed struct{ n, seal, sum int64 }
+	all, err := collect(rows, func(scan func(...any) error) (sealed, error) {
+		r, waits, _, _, err := scanRow(scan)
+		seal := sealOf(&r)
+		return sealed{r.N, seal, sumOf(seal, &r.State, waits)}, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if _, err := tx.ExecContext(ctx, `UPDATE run SET seal = ?, sum = ? WHERE n = ?`, s.seal, s.sum, s.n); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -52,11 +52,19 @@ type Store struct {
 	lock  *os.File // held while open for writing, nil when read-only
 	epoch int64
 	write *sql.DB // one connection, used by the writer goroutine alone
-	read  *sql.DB
+	read  querier
 	w     *writer
 
 	closing sync.Once
 	closed  error
+}
+
+// querier is what reads: a pool of connections, or the one of a snapshot.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	Conn(ctx context.Context) (*sql.Conn, error)
+	Close() error
 }
 
 // Open opens a data directory and takes its lock. Errors: conflict when another
@@ -76,6 +84,9 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 		if _, err := os.Stat(path); err != nil {
 			return notThere(err)
 		}
+		if err := examine(path); err != nil {
+			return err
+		}
 		if err := openOlder(ctx, cfg.Dir); err != nil {
 			return err
 		}
@@ -85,6 +96,9 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 		return unusable(err)
 	}
 	if err := s.takeLock(cfg.Owner); err != nil {
+		return err
+	}
+	if err := examine(path); err != nil {
 		return err
 	}
 	if err := s.openWriter(ctx, path, cfg.ProcessDurability); err != nil {
@@ -124,7 +138,8 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	}
 	db.SetMaxOpenConns(4)
 	s.read = db
-	return explain(checkFormat(ctx, db))
+	_, err = checkFormat(ctx, db)
+	return explain(err)
 }
 
 // openOlder brings a database of an older format up to date before it is read.
@@ -135,7 +150,7 @@ func openOlder(ctx context.Context, dir string) error {
 	}
 	var version, id int
 	err = db.QueryRowContext(ctx, `SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id)`).Scan(&version, &id)
-	if err := errors.Join(explain(err), db.Close()); err != nil || id != appID || version >= format {
+	if err := errors.Join(explain(err), db.Close()); err != nil || id != appID || version >= format || version < 1 {
 		return err
 	}
 	w, err := Open(ctx, Config{Dir: dir, Owner: "upgrade"})
@@ -163,12 +178,12 @@ func prepareSchema(ctx context.Context, db *sql.DB) error {
 	if tables > 0 {
 		return upgrade(ctx, db)
 	}
-	return transact(ctx, db, schema+fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", appID, format))
+	return transact(ctx, db, schema+fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", appID, format), nil)
 }
 
 // upgrade brings the tables of an older format up to date, in one transaction a format.
 func upgrade(ctx context.Context, db *sql.DB) error {
-	if err := checkFormat(ctx, db); err != nil {
+	if older, err := checkFormat(ctx, db); err != nil || !older {
 		return err
 	}
 	var version int
@@ -176,48 +191,28 @@ func upgrade(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	for ; version < format; version++ {
-		if err := transact(ctx, db, upgrades[version]+fmt.Sprintf("PRAGMA user_version = %d;", version+1)); err != nil {
-			return fmt.Errorf("upgrade %s from format %d: %w", File, version, err)
+		step := upgrades[version]
+		if err := transact(ctx, db, step.statements+fmt.Sprintf("PRAGMA user_version = %d;", version+1), step.then); err != nil {
+			return durable.Errorf(durable.CodeUnavailable,
+				"%s cannot be brought from format %d to %d (%w): keep the directory, restore a backup or choose another --data", File, version, version+1, err)
 		}
 	}
 	return nil
 }
 
-func transact(ctx context.Context, db *sql.DB, statements string) error {
+func transact(ctx context.Context, db *sql.DB, statements string, then func(context.Context, *sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, statements); err != nil {
+	_, err = tx.ExecContext(ctx, statements)
+	if err == nil && then != nil {
+		err = then(ctx, tx)
+	}
+	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
-}
-
-func checkFormat(ctx context.Context, db *sql.DB) error {
-	var id, version int
-	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
-		return err
-	}
-	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return err
-	}
-	if id == 0 && version == 0 {
-		var tables int
-		if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
-			return err
-		}
-		if tables == 0 { // whoever began to make it was killed before its first commit
-			return durable.Errorf(durable.CodeNotFound, "no runs here: %s is empty", File)
-		}
-	}
-	switch {
-	case id != appID:
-		return durable.Errorf(durable.CodeInvalid, "%s is an SQLite file of another program; choose another data directory", File)
-	case version > format:
-		return durable.Errorf(durable.CodeInvalid, "%s has format %d, this build knows up to %d: use a newer orpine", File, version, format)
-	}
-	return nil
 }
 
 // Epoch counts the openings for writing; 0 for a read-only store.

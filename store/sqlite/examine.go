@@ -1,0 +1,103 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/orpine-run/orpine/durable"
+)
+
+// Where the header of an SQLite file keeps what is looked at before it is opened.
+const (
+	headerMagic   = "SQLite format 3\x00"
+	headerPage    = 16 // size of a page, 2 bytes; 1 = 65536
+	headerChange  = 24 // counts changes, 4 bytes
+	headerPages   = 28 // how many pages there are, 4 bytes
+	headerVersion = 60 // user_version, 4 bytes
+	headerID      = 68 // application_id, 4 bytes
+	headerValid   = 92 // at which change the number of pages was right, 4 bytes
+	headerTables  = 103
+	headerSize    = 108 // with the beginning of the table of tables
+)
+
+// examine looks at a database before SQLite opens it for writing, which would change the
+// journal mode of one that is not ours, and would not notice that the end of one is
+// missing. What it cannot tell is left to checkFormat: nothing is wrong with a file that is
+// not there, and a log beside it may hold a newer header.
+func examine(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return unusable(err)
+	}
+	var head [headerSize]byte
+	n, err := io.ReadFull(f, head[:])
+	info, errStat := f.Stat()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	if err := errors.Join(err, errStat, f.Close()); err != nil {
+		return unusable(err)
+	}
+	log, err := os.Stat(path + "-wal")
+	if n < headerSize || string(head[:len(headerMagic)]) != headerMagic || (err == nil && log.Size() > 0) {
+		return nil
+	}
+	word := func(at int) uint32 { return binary.BigEndian.Uint32(head[at:]) }
+	tables := binary.BigEndian.Uint16(head[headerTables:])
+	if id := word(headerID); id != appID && (id != 0 || word(headerVersion) != 0 || tables > 0) {
+		return foreign()
+	}
+	page := int64(binary.BigEndian.Uint16(head[headerPage:]))
+	if page == 1 {
+		page = 65536
+	}
+	if want := page * int64(word(headerPages)); word(headerChange) == word(headerValid) && info.Size() < want {
+		return damaged(fmt.Errorf("it has %d bytes of %d", info.Size(), want))
+	}
+	return nil
+}
+
+func foreign() error {
+	return durable.Errorf(durable.CodeInvalid, "%s is an SQLite file of another program; choose another data directory", File)
+}
+
+func damaged(err error) error {
+	return durable.Errorf(durable.CodeUnavailable, "%s is damaged (%w): keep the directory, run orpine doctor, restore a backup or choose another --data", File, err)
+}
+
+// shape names every table and what was added to it last: it fails where one is missing.
+const shape = `SELECT count(*) FROM
+	(SELECT meta.value, mark.value, run.waits, run.start, run.seal, run.sum, ev.run, ev.seq, ev.body, blob.hash, blob.data FROM meta, mark, run, ev, blob LIMIT 0)`
+
+// checkFormat refuses a database that is not ours, is newer than this build or lacks
+// tables; older tells of one that needs to be brought up to date, which it accepts.
+func checkFormat(ctx context.Context, db *sql.DB) (older bool, err error) {
+	var id, version, tables int
+	err = db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+		(SELECT count(*) FROM sqlite_schema)`).Scan(&id, &version, &tables)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case id == 0 && version == 0 && tables == 0: // whoever began to make it was killed before its first commit
+		return false, durable.Errorf(durable.CodeNotFound, "no runs here: %s is empty", File)
+	case id != appID:
+		return false, foreign()
+	case version < 1:
+		return false, damaged(fmt.Errorf("its format is %d, which there never was", version))
+	case version > format:
+		return false, durable.Errorf(durable.CodeInvalid, "%s has format %d, this build knows up to %d: use a newer orpine", File, version, format)
+	case version < format:
+		return true, nil
+	}
+	var none int
+	return false, db.QueryRowContext(ctx, shape).Scan(&none)
+}
