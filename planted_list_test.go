@@ -67,7 +67,7 @@ var planted = []bug{
 	},
 	{
 		name: "the chain of entries is not checked", file: "journal/chain.go",
-		old: "if chained && chain != stored {", bad: "if false && chained && chain != stored {",
+		old: "case chained && chain != stored:", bad: "case false && chain != stored:",
 		pkg: "./journal", test: "TestEveryBit",
 	},
 	{
