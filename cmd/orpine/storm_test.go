@@ -75,7 +75,8 @@ func TestKillStorm(t *testing.T) {
 	lanes.Wait()
 	secs := time.Since(began).Seconds()
 	t.Logf("%d kills (%d before the directory was open) in %.0f s, %.1f kills/s, seed %d: %s", killed.Load(), young.Load(), secs, float64(killed.Load())/secs, seed, sum)
-	if sum.acks == 0 || sum.recovered == 0 || sum.paid == 0 || (n >= 200 && sum.doubts+sum.reconciled == 0) {
+	// A kill within the few milliseconds of a payment is rare where little gets done between two kills.
+	if sum.acks == 0 || sum.recovered == 0 || sum.paid == 0 || (n >= 2000 && sum.doubts+sum.reconciled == 0) {
 		t.Errorf("the kills show too little: %s", sum)
 	}
 }
