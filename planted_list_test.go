@@ -66,6 +66,11 @@ var planted = []bug{
 		pkg: embedded, test: "TestWithinAcrossProcesses",
 	},
 	{
+		name: "what a step that began early streams is not kept", file: "engine/embedded/attempt.go",
+		old: "t.deltas.kept = true", bad: "t.deltas.kept = false",
+		pkg: embedded, test: "TestDeltasBehindResults",
+	},
+	{
 		name: "the chain of entries is not checked", file: "journal/chain.go",
 		old: "case chained && chain != stored:", bad: "case false && chain != stored:",
 		pkg: "./journal", test: "TestEveryBit",

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -35,7 +35,7 @@ type try struct {
 	ctx       context.Context //nolint:containedctx // the life of the attempt
 	cancel    context.CancelCauseFunc
 	stop      context.CancelFunc // of the deadline; nil without one
-	deltas    atomic.Int64
+	deltas    deltas
 	blobs     blobs
 }
 
@@ -72,6 +72,10 @@ func (l *live) launch(t *try, early bool) {
 		l.rouse() // so that a process that dies of it is noticed
 	}
 	if early {
+		if b := cmp.Or(l.out, l.way); b != nil { // the newest that is not durable
+			t.deltas.kept = true
+			b.early = append(b.early, t)
+		}
 		l.engine.begin([]*try{t})
 		return
 	}
@@ -232,12 +236,8 @@ func (t *try) heart() (beat, still func()) {
 }
 
 func (t *try) emit(kind string, data json.RawMessage) {
-	if !t.l.engine.feed.Watched() {
-		t.deltas.Add(1)
-		return
-	}
-	t.l.engine.feed.Emit(durable.Delta{
-		Run: t.l.id, Command: t.command, Step: t.call.Name, Attempt: t.number, Offset: int(t.deltas.Add(1)) - 1, Kind: kind, Data: data,
+	t.deltas.emit(t.l.engine.feed, durable.Delta{
+		Run: t.l.id, Command: t.command, Step: t.call.Name, Attempt: t.number, Kind: kind, Data: data,
 	})
 }
 

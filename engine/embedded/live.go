@@ -17,8 +17,8 @@ import (
 //
 // An entry is applied to the program as soon as it is appended, before it is durable:
 // what a program computes can be computed again. What leaves the process waits: a step
-// begins, a watcher sees an event and a caller gets an answer once everything before it
-// is on the disk. Only a step that reads may begin earlier.
+// begins, a watcher sees an event or a delta and a caller gets an answer once everything
+// before it is on the disk. Only a step that reads may begin earlier; its deltas wait.
 type live struct {
 	engine *Engine
 	id     durable.RunID
@@ -76,6 +76,7 @@ type batch struct {
 	run     store.Run // as it is then; set when the batch goes on its way
 	done    []func(error)
 	tries   []*try // to begin once the batch is durable
+	early   []*try // have begun, and stream once it is durable
 }
 
 func (e *Engine) newLive(id durable.RunID) *live {
@@ -176,9 +177,10 @@ func (l *live) pack() (*journal.Change, *batch) {
 		return nil, nil
 	case !b.create && !b.state && len(b.entries) == 0:
 		if l.way == nil {
-			l.engine.begin(b.tries)
+			l.engine.released(b)
 		} else {
 			l.way.tries = append(l.way.tries, b.tries...)
+			l.way.early = append(l.way.early, b.early...)
 		}
 		return nil, nil
 	}
@@ -223,10 +225,9 @@ func (l *live) committed(b *batch, err error) {
 	if l.way == b {
 		l.way = nil
 	}
-	tries := b.tries
 	if err != nil {
 		l.ended = l.ended || b.create // it never began
-		for _, t := range tries {
+		for _, t := range b.tries {
 			l.landed(t)
 		}
 	}
@@ -235,7 +236,7 @@ func (l *live) committed(b *batch, err error) {
 		if n := len(b.entries); n > 0 {
 			e.feed.Committed(l.id, b.entries[n-1].Seq)
 		}
-		e.begin(tries)
+		e.released(b)
 	}
 	for _, done := range b.done {
 		done(err)
@@ -244,6 +245,14 @@ func (l *live) committed(b *batch, err error) {
 		e.settled(b)
 	}
 	e.sweep(l)
+}
+
+// released lets go of what had to wait until a batch is durable.
+func (e *Engine) released(b *batch) {
+	for _, t := range b.early {
+		t.deltas.release(e.feed)
+	}
+	e.begin(b.tries)
 }
 
 // refused reports whether the store turned down one group and goes on with others.

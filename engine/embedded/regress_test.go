@@ -183,3 +183,53 @@ func TestUnblockedIsFed(t *testing.T) {
 		}
 	}
 }
+
+// What a step that began early streams is seen behind the results that it builds on: who
+// has seen it may rely on them.
+func TestDeltasBehindResults(t *testing.T) {
+	const steps = 20
+	talk := durable.NewFunc("talk", durable.StepOptions{Effect: durable.Read}, func(ctx context.Context, n int) (int, error) {
+		durable.AttemptOf(ctx).Emit("text", json.RawMessage(`"word"`))
+		return n, nil
+	})
+	p := durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
+		if err := ctx.Inbox("go").Receive(ctx, nil); err != nil {
+			return 0, err
+		}
+		for n := range steps {
+			if _, err := durable.Do(ctx, talk, n); err != nil {
+				return n, err
+			}
+		}
+		return steps, nil
+	}, talk.StepFunc)
+	s := openStore(t, t.TempDir())
+	e := openEngine(t, s, p)
+	defer closeEngine(t, e, s)
+	id, err := e.Start(t.Context(), durable.StartRequest{Program: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := e.Feed().Watch(t.Context(), id, -1)
+	if err := e.Signal(t.Context(), id, durable.Signal{Name: "go"}); err != nil {
+		t.Fatal(err)
+	}
+	done, words := -1, 0
+	for item, err := range watch {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case item.Event != nil && item.Event.Kind == durable.EntryDone:
+			done = item.Event.Command
+		case item.Delta != nil && item.Delta.Kind == "text":
+			words++
+			if before := item.Delta.Command - 1; before > 0 && done != before {
+				t.Errorf("a delta of command %d came when command %d was the last one done", item.Delta.Command, done)
+			}
+		default:
+		}
+	}
+	if words < steps/2 {
+		t.Errorf("%d deltas were seen of %d", words, steps)
+	}
+}
