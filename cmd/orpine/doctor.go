@@ -150,7 +150,7 @@ func space(dir string) finding {
 		}
 		dir = up
 	}
-	free := int64(s.Bavail) * s.Bsize //nolint:gosec // a file system of 8 EiB is not ours to worry about
+	free := int64(s.Bavail) * int64(s.Bsize) //nolint:gosec,unconvert // its types differ between systems; one of 8 EiB is not ours to worry about
 	detail := fmt.Sprintf("%d MB", free>>20)
 	if free < lowSpace {
 		return finding{"free space", broken, detail + ": too little to work with"}
