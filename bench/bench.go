@@ -95,6 +95,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		return Result{}, err
 	}
 	b := &bench{Config: cfg, text: newText(0)}
+	b.text.source() // made now: no workload is to be measured making it
 	res, err := b.run(ctx)
 	return res, errors.Join(err, remove())
 }

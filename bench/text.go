@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -12,25 +13,28 @@ import (
 // a figure is not to be made of compression.
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 !#$%'()*+,-./:;=?@[]^_`{|}~"
 
-// sourceBytes is how much text is made beforehand; making it is not to be measured.
+// sourceBytes is how much text a source makes when it is first used: a process that is
+// measured from its start on gets that far without.
 const sourceBytes = 2 * maxPayload
 
 // text gives out texts of which no two are the same. It is safe for concurrent use.
 type text struct {
-	source string
+	source func() string
 	count  atomic.Int64
 	unique atomic.Int64 // bytes given out
 }
 
 // newText makes a source of texts; two with different seeds share nothing.
 func newText(seed uint64) *text {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // any letters will do
-	var b strings.Builder
-	b.Grow(sourceBytes)
-	for range sourceBytes {
-		b.WriteByte(alphabet[r.IntN(len(alphabet))])
-	}
-	return &text{source: b.String()}
+	return &text{source: sync.OnceValue(func() string {
+		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // any letters will do
+		var b strings.Builder
+		b.Grow(sourceBytes)
+		for range sourceBytes {
+			b.WriteByte(alphabet[r.IntN(len(alphabet))])
+		}
+		return b.String()
+	})}
 }
 
 // next returns the next text of so many bytes.
@@ -42,6 +46,7 @@ func (t *text) next(size int) string {
 	if len(head) >= size {
 		return head[:size]
 	}
-	from := int(n * stride % int64(len(t.source)-size))
-	return head + t.source[from:from+size-len(head)]
+	source := t.source()
+	from := int(n * stride % int64(len(source)-size))
+	return head + source[from:from+size-len(head)]
 }

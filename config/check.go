@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -15,7 +16,7 @@ import (
 // provider takes for a tool's name.
 const keyPattern = `^[A-Za-z][A-Za-z0-9_-]{0,63}$`
 
-var keyName = regexp.MustCompile(keyPattern)
+var keyName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(keyPattern) })
 
 // checker walks the tree along the table of fields. Its methods return the value
 // in the form the Go types decode from, and false where there was a problem.
@@ -143,7 +144,7 @@ func (c *checker) named(n *node, f field, path string) (any, bool) {
 	out := map[string]any{}
 	for _, e := range n.entries {
 		here := join(path, e.name)
-		if !keyName.MatchString(e.name) {
+		if !keyName().MatchString(e.name) {
 			c.add(e.position, path, fmt.Sprintf("%q cannot be a name", e.name), "use up to 64 letters, digits, _ and -, and start with a letter")
 			continue
 		}
@@ -238,13 +239,13 @@ func (c *checker) duration(n *node, path string) (any, bool) {
 // durationPattern is the form of a duration; see parseDuration.
 const durationPattern = `^([0-9]{1,5}d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`
 
-var durationForm = regexp.MustCompile(durationPattern)
+var durationForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(durationPattern) })
 
 // parseDuration reads a duration above 0 and up to a hundred years: one of Go,
 // with days before it.
 func parseDuration(s string) (time.Duration, bool) {
 	const day, longest = 24 * time.Hour, 36_525 * 24 * time.Hour
-	if !durationForm.MatchString(s) {
+	if !durationForm().MatchString(s) {
 		return 0, false
 	}
 	var total time.Duration

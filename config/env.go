@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var variableName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
 
 // expand fills in the variables of a scalar: ${NAME} and ${NAME:-default}; $$ is a
 // dollar sign, ${{ … }} is left alone for the program that reads it. What was
@@ -57,7 +58,7 @@ func (c *checker) variable(n *node, path, inside string, closed bool) (string, b
 	case !closed:
 		c.add(c.locate(n, "${"+inside), path, "${ without a closing }", "write $$ for a dollar sign")
 		return "", false
-	case !variableName.MatchString(name):
+	case !variableName().MatchString(name):
 		c.add(c.locate(n, "${"+inside), path, fmt.Sprintf("${%s} is not a variable", inside), "write ${NAME}, ${NAME:-default}, or $$ for a dollar sign")
 		return "", false
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
@@ -198,12 +199,14 @@ func (r *refs) params(t Tool, n *node, at string) {
 }
 
 // sqlWord finds what may hold a colon that is no parameter, and parameters.
-var sqlWord = regexp.MustCompile(`'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|(?s:/\*.*?\*/)|::|:([A-Za-z_][A-Za-z0-9_]*)`)
+var sqlWord = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|(?s:/\*.*?\*/)|::|:([A-Za-z_][A-Za-z0-9_]*)`)
+})
 
 // params returns the :names of a query, each once.
 func params(sql string) []string {
 	var out []string
-	for _, m := range sqlWord.FindAllStringSubmatch(sql, -1) {
+	for _, m := range sqlWord().FindAllStringSubmatch(sql, -1) {
 		if m[1] != "" && !slices.Contains(out, m[1]) {
 			out = append(out, m[1])
 		}

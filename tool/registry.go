@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -30,7 +31,7 @@ type entry struct {
 }
 
 // nameRule is what every provider accepts as the name of a function.
-var nameRule = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
+var nameRule = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`) })
 
 // NewRegistry makes a registry. Error: invalid for a name that is taken or that
 // providers refuse, and for a schema that is not one of an object.
@@ -49,7 +50,7 @@ func (r *Registry) add(t Tool) error {
 	if f, ok := t.(*goFunc); ok && f.err != nil {
 		return fmt.Errorf("its argument type has no JSON Schema: %w", f.err)
 	}
-	if !nameRule.MatchString(spec.Name) {
+	if !nameRule().MatchString(spec.Name) {
 		return errors.New("a name begins with a letter and has up to 64 letters, digits, _ and -")
 	}
 	if _, taken := r.tools[spec.Name]; taken {

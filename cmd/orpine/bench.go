@@ -19,7 +19,6 @@ type benchCmd struct {
 	Recover benchRecoverCmd `cmd:"" help:"A process that is killed: time until another one serves a step."`
 	Thread  benchThreadCmd  `cmd:"" help:"One long conversation: bytes written for what is new, time to replay it."`
 	Floor   benchFloorCmd   `cmd:"" help:"What plain code reaches on this machine."`
-	Child   benchChildCmd   `cmd:"" hidden:"" help:"Play a part of a workload in a process of its own."`
 }
 
 // benchFlags are what all workloads share.
@@ -187,7 +186,7 @@ func (a *app) bench(ctx context.Context, f benchFlags, cfg bench.Config) error {
 	if err != nil {
 		return environmentError{fmt.Errorf("find this program to start it again: %w", err)}
 	}
-	cfg.Self = []string{self, "bench", "child"}
+	cfg.Self = []string{self, "bench-child"}
 	cfg.Secs, cfg.Durability, cfg.NoFloor = f.Secs, bench.Durability(f.Durability), f.NoFloor
 	cfg.Stderr = a.stderr
 	cfg.Progress = func(text string) { fmt.Fprintln(a.stderr, text) }

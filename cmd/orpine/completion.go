@@ -23,7 +23,9 @@ func (completionCmd) Help() string {
 func (c *completionCmd) Run(_ context.Context, a *app) error {
 	var verbs, flags []string
 	for _, n := range a.parser.Model.Children {
-		verbs = append(verbs, n.Name)
+		if !n.Hidden {
+			verbs = append(verbs, n.Name)
+		}
 	}
 	for _, group := range a.parser.Model.AllFlags(true) {
 		for _, f := range group {

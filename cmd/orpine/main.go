@@ -8,12 +8,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -78,6 +81,7 @@ type cli struct {
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`
 	Bench     benchCmd      `cmd:"" help:"Measure this machine with it, and it with this machine."`
+	Child     benchChildCmd `cmd:"" name:"bench-child" hidden:"" help:"Play a part of a workload of bench in a process of its own."`
 	Version   versionCmd    `cmd:"" help:"Print the version."`
 	Complete  completionCmd `cmd:"" name:"completion" help:"Print a completion script for a shell."`
 }
@@ -104,7 +108,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	parser, err := kong.New(&c, kong.Name("orpine"), kong.Description(description), kong.UsageOnError(),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a), onlyVerb(args))
 	if err != nil {
 		fmt.Fprintln(stderr, "orpine:", err)
 		return exitInternal
@@ -125,4 +129,26 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	}
 	a.parser, a.args = parser, args
 	return a.report(ctx, parsed.Run())
+}
+
+// onlyVerb leaves out all verbs but the one that the command line begins with: to make a
+// parser of all takes longer than to open a data directory. A line that begins otherwise
+// may mean any of them, and the completion names them all.
+func onlyVerb(args []string) kong.Option {
+	var others []string
+	found := false
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[cli]()) {
+		if _, verb := f.Tag.Lookup("cmd"); !verb {
+			continue
+		}
+		if len(args) > 0 && args[0] == cmp.Or(f.Tag.Get("name"), strings.ToLower(f.Name)) && f.Name != "Complete" {
+			found = true
+		} else {
+			others = append(others, f.Name)
+		}
+	}
+	if !found {
+		return kong.OptionFunc(func(*kong.Kong) error { return nil })
+	}
+	return kong.IgnoreFields(`^cli\.(` + strings.Join(others, "|") + `)$`)
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Change is what feedback did.
@@ -24,15 +25,21 @@ const (
 )
 
 var (
-	acceptWords = regexp.MustCompile(`(?i)^\s*(accept(ed)?|ok(ay)?|yes|approved?|looks good|lgtm)?\s*[.!]*\s*$`)
-	clauses     = regexp.MustCompile(`(?i)[;\n]+|\.(?:\s+|$)|,?\s+but\s+|,\s*(?:and\s+)?(?:then\s+)?(?P<verb>drop|remove|without|exclude|skip|no|only|keep)\s+`)
-	dropVerb    = regexp.MustCompile(`(?i)^(?:please\s+)?(?:drop|remove|without|exclude|skip|no|not|leave out)\s+(.+)$`)
-	onlyVerb    = regexp.MustCompile(`(?i)^(?:please\s+)?(?:only|keep only|just)\s+(.+)$`)
-	keepVerb    = regexp.MustCompile(`(?i)^(?:please\s+)?keep\s+(.+)$`)
-	separators  = regexp.MustCompile(`(?i)\s*(?:,|\band\b|\bor\b|&|\+)\s*`)
-	idWord      = regexp.MustCompile(`(?i)^R\d+$`)
-	fillers     = regexp.MustCompile(`(?i)\b(the|all|any|recommendations?|proposals?|ideas?|savings?|stuff|things?|for|of|on|in)\b`)
+	acceptWords = expression(`(?i)^\s*(accept(ed)?|ok(ay)?|yes|approved?|looks good|lgtm)?\s*[.!]*\s*$`)
+	clauses     = expression(`(?i)[;\n]+|\.(?:\s+|$)|,?\s+but\s+|,\s*(?:and\s+)?(?:then\s+)?(?P<verb>drop|remove|without|exclude|skip|no|only|keep)\s+`)
+	dropVerb    = expression(`(?i)^(?:please\s+)?(?:drop|remove|without|exclude|skip|no|not|leave out)\s+(.+)$`)
+	onlyVerb    = expression(`(?i)^(?:please\s+)?(?:only|keep only|just)\s+(.+)$`)
+	keepVerb    = expression(`(?i)^(?:please\s+)?keep\s+(.+)$`)
+	separators  = expression(`(?i)\s*(?:,|\band\b|\bor\b|&|\+)\s*`)
+	idWord      = expression(`(?i)^R\d+$`)
+	fillers     = expression(`(?i)\b(the|all|any|recommendations?|proposals?|ideas?|savings?|stuff|things?|for|of|on|in)\b`)
 )
+
+// expression is a regular expression that is compiled when it is first used: whoever starts
+// this program for something else does not wait for it.
+func expression(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // kindWords are the words people use for a kind, beside the kind itself.
 var kindWords = []struct {
@@ -56,7 +63,7 @@ var kindWords = []struct {
 // "and". What is not understood changes nothing and becomes a note, in its own
 // words. The ids of what stays do not change; savings are added up anew.
 func Revise(c Candidates, feedback string) (Candidates, []Change) {
-	if acceptWords.MatchString(feedback) {
+	if acceptWords().MatchString(feedback) {
 		return c, []Change{{Action: Accepted, Text: "Accepted as proposed."}}
 	}
 	drop, keep := map[string]string{}, map[string]bool{}
@@ -64,8 +71,8 @@ func Revise(c Candidates, feedback string) (Candidates, []Change) {
 	note := func(text string) { notes = append(notes, Change{Action: Noted, Text: clean(text, whyLimit)}) }
 	for _, clause := range split(feedback) {
 		switch {
-		case onlyVerb.MatchString(clause):
-			kept, unknown := match(c, onlyVerb.FindStringSubmatch(clause)[1])
+		case onlyVerb().MatchString(clause):
+			kept, unknown := match(c, onlyVerb().FindStringSubmatch(clause)[1])
 			if len(kept) == 0 {
 				note(clause)
 				continue
@@ -76,19 +83,19 @@ func Revise(c Candidates, feedback string) (Candidates, []Change) {
 				}
 			}
 			unknownNote(note, unknown, clause)
-		case dropVerb.MatchString(clause):
-			gone, unknown := match(c, dropVerb.FindStringSubmatch(clause)[1])
+		case dropVerb().MatchString(clause):
+			gone, unknown := match(c, dropVerb().FindStringSubmatch(clause)[1])
 			for id := range gone {
 				drop[id] = clause
 			}
 			unknownNote(note, unknown, clause)
-		case keepVerb.MatchString(clause):
-			held, unknown := match(c, keepVerb.FindStringSubmatch(clause)[1])
+		case keepVerb().MatchString(clause):
+			held, unknown := match(c, keepVerb().FindStringSubmatch(clause)[1])
 			for id := range held {
 				keep[id] = true
 			}
 			unknownNote(note, unknown, clause)
-		case !acceptWords.MatchString(clause):
+		case !acceptWords().MatchString(clause):
 			note(clause)
 		}
 	}
@@ -121,7 +128,7 @@ func unknownNote(note func(string), unknown []string, clause string) {
 func split(feedback string) []string {
 	var parts []string
 	from := 0
-	for _, m := range clauses.FindAllStringSubmatchIndex(feedback, -1) {
+	for _, m := range clauses().FindAllStringSubmatchIndex(feedback, -1) {
 		parts = append(parts, feedback[from:m[0]])
 		from = m[1]
 		if m[2] >= 0 { // the verb belongs to the next clause
@@ -142,7 +149,7 @@ func split(feedback string) []string {
 // not know.
 func match(c Candidates, names string) (ids map[string]bool, unknown []string) {
 	ids = map[string]bool{}
-	for _, name := range append([]string{names}, separators.Split(names, -1)...) {
+	for _, name := range append([]string{names}, separators().Split(names, -1)...) {
 		found := lookup(c, name)
 		for _, id := range found {
 			ids[id] = true
@@ -173,10 +180,10 @@ func lookup(c Candidates, name string) []string {
 		}
 		return ids
 	}
-	if idWord.MatchString(name) {
+	if idWord().MatchString(name) {
 		return collect(func(r Recommendation) bool { return strings.EqualFold(r.ID, name) })
 	}
-	bare := strings.Join(strings.Fields(fillers.ReplaceAllString(name, " ")), " ")
+	bare := strings.Join(strings.Fields(fillers().ReplaceAllString(name, " ")), " ")
 	if kind, ok := kindOf(name, bare); ok {
 		return collect(func(r Recommendation) bool { return r.Kind == kind })
 	}

@@ -3,7 +3,6 @@ package cost
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -169,7 +168,7 @@ func DefaultSummary(c Candidates) string {
 // figures are the numbers that may appear in words.
 type figures map[string]bool
 
-var number = regexp.MustCompile(`\d[\d.,]*`)
+var number = expression(`\d[\d.,]*`)
 
 // canonical writes 1,234.50 and 1234.5 alike.
 func canonical(token string) string {
@@ -186,7 +185,7 @@ func canonical(token string) string {
 
 func (f figures) add(texts ...string) {
 	for _, text := range texts {
-		for _, token := range number.FindAllString(text, -1) {
+		for _, token := range number().FindAllString(text, -1) {
 			f[canonical(token)] = true
 			if d, err := sql.ParseDecimal(canonical(token)); err == nil { // rounding is not inventing
 				f[canonical(d.Round(0).String())] = true
@@ -204,7 +203,7 @@ func (f figures) merge(g figures) {
 }
 
 func (f figures) cover(text string) bool {
-	for _, token := range number.FindAllString(text, -1) {
+	for _, token := range number().FindAllString(text, -1) {
 		if !f[canonical(token)] {
 			return false
 		}
@@ -213,16 +212,16 @@ func (f figures) cover(text string) bool {
 }
 
 var (
-	tags    = regexp.MustCompile(`(?s)<!--.*?-->|</?[a-zA-Z][^<>]*>`)
-	links   = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
+	tags    = expression(`(?s)<!--.*?-->|</?[a-zA-Z][^<>]*>`)
+	links   = expression(`!?\[([^\]]*)\]\([^)]*\)`)
 	markers = strings.NewReplacer("`", "'", "|", "/", "*", "", "<", "", ">", "", "[", "(", "]", ")", "\\", "", "#", "", "~", "")
 )
 
 // clean makes plain text of one line and so many characters.
 func clean(text string, limit int) string {
 	text = strings.ToValidUTF8(text, "")
-	text = tags.ReplaceAllString(text, "")
-	text = links.ReplaceAllString(text, "$1")
+	text = tags().ReplaceAllString(text, "")
+	text = links().ReplaceAllString(text, "$1")
 	text = markers.Replace(text)
 	text = strings.Map(func(r rune) rune {
 		switch {
