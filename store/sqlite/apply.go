@@ -28,18 +28,20 @@ type transaction struct {
 	conn                                                          *sql.Conn
 	begin, commit, rollback                                       *sql.Stmt
 	insertRun, insertEntry, insertBlob, setMark, setRun, findHead *sql.Stmt
+	fillIndex, markIndexed                                        *sql.Stmt
 
 	// heads of runs that are being written; a run leaves when it parks or ends.
-	heads map[durable.RunID]head
+	heads  map[durable.RunID]head
+	recent *recent
 }
 
-func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
+func newTransaction(ctx context.Context, db *sql.DB, recent *recent) (*transaction, error) {
 	ctx = context.WithoutCancel(ctx)
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := &transaction{ctx: ctx, conn: conn, heads: map[durable.RunID]head{}}
+	t := &transaction{ctx: ctx, conn: conn, heads: map[durable.RunID]head{}, recent: recent}
 	for _, p := range []struct {
 		stmt  **sql.Stmt
 		query string
@@ -49,8 +51,9 @@ func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
 		{&t.rollback, `ROLLBACK`},
 		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&t.insertEntry, `INSERT INTO ev (run, seq, body) VALUES (?, ?, ?)`},
-		{&t.insertBlob, `INSERT INTO blob (hash, data) SELECT ?1, ?2 WHERE NOT EXISTS
-			(SELECT 1 FROM blob WHERE substr(hash, 1, 6) = substr(?1, 1, 6) AND hash = ?1)`},
+		{&t.insertBlob, `INSERT INTO blob (hash, data) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM blob_at WHERE key = substr(?1, 1, 16))`},
+		{&t.fillIndex, fillIndex},
+		{&t.markIndexed, markIndexed},
 		{&t.setMark, `INSERT INTO mark (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`},
 		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = ?, sum = ? WHERE n = ?`},
 		{&t.findHead, `SELECT n, seal, coalesce((SELECT max(seq) + 1 FROM ev WHERE ev.run = run.n), shared) FROM run WHERE id = ?`},
@@ -66,7 +69,7 @@ func newTransaction(ctx context.Context, db *sql.DB) (*transaction, error) {
 // and its files, for as long as the process lives.
 func (t *transaction) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setMark, t.setRun, t.findHead} {
+	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setMark, t.setRun, t.findHead, t.fillIndex, t.markIndexed} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
@@ -236,7 +239,20 @@ func (t *transaction) blob(b store.Blob) error {
 	if err != nil {
 		return fmt.Errorf("blob hash %q: %w", b.Hash, err)
 	}
-	_, err = t.insertBlob.ExecContext(t.ctx, key, b.Data)
+	if _, ok := t.recent.row(key); ok {
+		return nil
+	}
+	res, err := t.insertBlob.ExecContext(t.ctx, key, b.Data)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	row, err := res.LastInsertId()
+	if err == nil {
+		t.recent.add(key, row)
+	}
 	return err
 }
 

@@ -44,7 +44,15 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 		FROM ev WHERE run NOT IN (SELECT n FROM run) GROUP BY run
 		UNION ALL
 		SELECT 'run ' || id || ': entry ' || seq || ' is none of its own' FROM ev JOIN run ON run.n = ev.run WHERE seq < shared`)
-	return append(found, strays...), wrap(err, "check the entries")
+	if err != nil {
+		return append(found, strays...), wrap(err, "check the entries")
+	}
+	lost, err := s.lines(ctx, `SELECT 'blob ' || lower(hex(hash)) || ' is not in the index' FROM blob
+		WHERE n <= (SELECT value FROM meta WHERE key = 'indexed') AND NOT EXISTS (SELECT 1 FROM blob_at WHERE key = substr(hash, 1, 16) AND blob_at.n = blob.n)
+		UNION ALL
+		SELECT 'blob ' || lower(hex(key)) || '... is in the index and nowhere else' FROM blob_at
+		WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.n = blob_at.n AND substr(hash, 1, 16) = key)`)
+	return append(append(found, strays...), lost...), wrap(err, "check the index of blobs")
 }
 
 func (s *Store) lines(ctx context.Context, query string) ([]string, error) {
@@ -111,5 +119,5 @@ func (s *Store) Snapshot(ctx context.Context) (store.Store, error) {
 	if err := view.QueryRowContext(ctx, `SELECT count(*) FROM meta`).Scan(&one); err != nil {
 		return nil, errors.Join(wrap(err, "take a snapshot"), view.Close())
 	}
-	return &Store{dir: s.dir, epoch: s.epoch, read: view}, nil
+	return &Store{dir: s.dir, epoch: s.epoch, read: view, recent: newRecent()}, nil
 }

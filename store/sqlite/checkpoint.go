@@ -69,8 +69,14 @@ func checkpoint(ctx context.Context, db interface {
 	return db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &frames, &done)
 }
 
-// tidy is called between two transactions: it has the log moved now and then.
+// tidy is called between two transactions: it has the log moved, and the index of blobs
+// filled, now and then.
 func (w *writer) tidy(written int) error {
+	if w.tx.recent.full() {
+		if err := w.tx.index(); err != nil {
+			return err
+		}
+	}
 	w.written += written
 	select {
 	case <-w.checkpoints.moved:

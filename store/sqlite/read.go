@@ -218,12 +218,26 @@ func (s *Store) Blob(ctx context.Context, hash string) ([]byte, error) {
 	if err != nil {
 		return nil, durable.Errorf(durable.CodeInvalid, "blob hash %q is not hexadecimal", hash)
 	}
-	var data []byte
-	err = s.read.QueryRowContext(ctx, `SELECT data FROM blob WHERE substr(hash, 1, 6) = substr(?1, 1, 6) AND hash = ?1`, key).Scan(&data)
+	data, err := s.blob(ctx, key)
+	if errors.Is(err, sql.ErrNoRows) && s.w == nil { // whoever writes may have put it since
+		if err := s.recent.look(ctx, s.read); err != nil {
+			return nil, wrap(err, "look for new blobs")
+		}
+		data, err = s.blob(ctx, key)
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, durable.Errorf(durable.CodeNotFound, "no blob %s", hash)
 	}
 	return data, wrap(err, "read blob")
+}
+
+func (s *Store) blob(ctx context.Context, key []byte) (data []byte, err error) {
+	if n, ok := s.recent.row(key); ok {
+		err = s.read.QueryRowContext(ctx, `SELECT data FROM blob WHERE n = ? AND hash = ?`, n, key).Scan(&data)
+		return data, err
+	}
+	err = s.read.QueryRowContext(ctx, `SELECT data FROM blob WHERE hash = ?1 AND n = (SELECT n FROM blob_at WHERE key = substr(?1, 1, 16))`, key).Scan(&data)
+	return data, err
 }
 
 func scanID(scan func(...any) error) (durable.RunID, error) {

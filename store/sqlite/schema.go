@@ -7,16 +7,15 @@ import (
 
 // format is the version of the schema below, kept in the database's user_version.
 // A database with a higher one was written by a newer Orpine and is refused.
-const format = 2
+const format = 3
 
 // appID marks a SQLite file as ours ("ORPN").
 const appID = 0x4f52504e
 
 // schema is append-only where it is hot: an entry is one insert into ev and its
 // index; the run row changes only with its status. A clustered (run, seq) key was
-// measured three to six times slower than a rowid table with a unique index. Blobs are
-// found by the first bytes of their hash: each one goes to a random place of the index, so
-// the smaller that is, the fewer pages a commit writes.
+// measured three to six times slower than a rowid table with a unique index. blob_at says
+// where a blob is, if it is not a recent one.
 const schema = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE mark (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -60,7 +59,7 @@ CREATE TABLE blob (
   hash BLOB NOT NULL,
   data BLOB NOT NULL
 );
-CREATE INDEX blob_hash ON blob (substr(hash, 1, 6));
+CREATE TABLE blob_at (key BLOB PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 `
 
 // upgradeStep turns a database of one format into one of the next, in one transaction.
@@ -91,4 +90,8 @@ DROP TABLE blob;
 ALTER TABLE blob2 RENAME TO blob;
 CREATE INDEX blob_hash ON blob (substr(hash, 1, 6));
 `},
+	2: {statements: `
+CREATE TABLE blob_at (key BLOB PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+DROP INDEX blob_hash;
+` + fillIndex + markIndexed},
 }

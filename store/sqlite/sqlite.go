@@ -56,6 +56,8 @@ type Store struct {
 	read  querier
 	w     *writer
 
+	recent *recent // blobs
+
 	closing sync.Once
 	closed  error
 }
@@ -72,7 +74,7 @@ type querier interface {
 // process owns it, not_found when ReadOnly finds none, invalid for a file that is
 // not ours or newer than this build, unavailable when the directory cannot be used.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{dir: cfg.Dir}
+	s := &Store{dir: cfg.Dir, recent: newRecent()}
 	if err := s.open(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open data directory %s: %w", cfg.Dir, err), s.release())
 	}
@@ -128,7 +130,10 @@ func (s *Store) openWriter(ctx context.Context, path string, processOnly bool) e
 	if err := row.Scan(&s.epoch); err != nil {
 		return explain(err)
 	}
-	s.w, err = startWriter(ctx, db, path)
+	if err := s.recent.look(ctx, db); err != nil {
+		return explain(err)
+	}
+	s.w, err = startWriter(ctx, db, path, s.recent)
 	return explain(err)
 }
 

@@ -53,8 +53,8 @@ type report struct {
 	err   error
 }
 
-func startWriter(ctx context.Context, db *sql.DB, path string) (*writer, error) {
-	tx, err := newTransaction(ctx, db)
+func startWriter(ctx context.Context, db *sql.DB, path string, recent *recent) (*writer, error) {
+	tx, err := newTransaction(ctx, db, recent)
 	if err != nil {
 		return nil, err
 	}
