@@ -147,7 +147,7 @@ var planted = []bug{
 	},
 	{
 		name: "what was found out about a doubt is ignored", file: "engine/embedded/reconcile.go",
-		old: "	case outcome.Happened:\n", bad: "	case false:\n",
+		old: "	case !outcome.Happened:\n", bad: "	case true:\n",
 		pkg: embedded, test: crashTest,
 	},
 	{
@@ -165,5 +165,20 @@ var planted = []bug{
 		old: "		e.send(changes, sent, batches)\n",
 		bad: "		for i := range changes {\n			e.send(changes[i:i+1], sent[i:i+1], batches[i:i+1])\n		}\n",
 		pkg: embedded, test: crashTest,
+	},
+	{
+		name: "an irreversible step whose time is up has failed", file: "engine/embedded/reconcile.go",
+		old: "	return t.promised && ctx.Err() != nil", bad: "	return false && ctx.Err() != nil",
+		pkg: embedded, test: "TestTimeIsUp",
+	},
+	{
+		name: "a run that is about to be killed starts children", file: "engine/embedded/issue.go",
+		old: "		if l.doomed > 0 {\n", bad: "		if l.doomed > 1000 {\n",
+		pkg: embedded, test: "TestKillWhileChildrenAreBorn",
+	},
+	{
+		name: "a run that its process dies of on time is woken for ever", file: "engine/embedded/acquire.go",
+		old: "run.Wake.Before(e.began)", bad: "run.Wake.Before(time.Time{})",
+		pkg: embedded, test: "TestPoisonOnTime",
 	},
 }

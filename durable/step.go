@@ -122,11 +122,24 @@ type StepFunc struct {
 	Reconcile func(ctx context.Context, input json.RawMessage) (Outcome, error)
 
 	encodes bool
+	reads   func(output json.RawMessage) error // nil = whatever is JSON
 }
 
 // Encodes reports whether what Call returns is JSON for certain, as for one made by
 // [NewFunc]; an engine need not check it again.
 func (f StepFunc) Encodes() bool { return f.encodes }
+
+// Check says whether a result that did not come from Call, but from a person, is one that
+// the program can read. Error: invalid, with what it must look like.
+func (f StepFunc) Check(output json.RawMessage) error {
+	if !json.Valid(output) {
+		return Errorf(CodeInvalid, "%s is not JSON", output)
+	}
+	if f.reads == nil {
+		return nil
+	}
+	return f.reads(output)
+}
 
 // Outcome is what a Reconcile function found out.
 type Outcome struct {

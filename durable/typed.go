@@ -1,10 +1,13 @@
 package durable
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -18,7 +21,7 @@ type Func[I, O any] struct{ StepFunc }
 func NewFunc[I, O any](name string, o StepOptions, fn func(ctx context.Context, in I) (O, error)) Func[I, O] {
 	call := func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
 		var in I
-		if err := decode(input, &in); err != nil {
+		if err := Decode(input, &in); err != nil {
 			return nil, &Error{Code: CodeInvalid, Op: "decode input of " + name, Err: err}
 		}
 		out, err := fn(ctx, in)
@@ -27,12 +30,56 @@ func NewFunc[I, O any](name string, o StepOptions, fn func(ctx context.Context, 
 		}
 		return encode(out)
 	}
-	return Func[I, O]{StepFunc{Name: name, Options: o, Call: call, encodes: encodes[O]()}}
+	return Func[I, O]{StepFunc{Name: name, Options: o, Call: call, encodes: encodes[O](), reads: reads[O]}}
 }
 
 // encodes reports whether what encode makes of an O is JSON for certain.
 func encodes[O any]() bool {
 	return reflect.TypeFor[O]() != reflect.TypeFor[json.RawMessage]() && reflect.TypeFor[O]().Kind() != reflect.Interface
+}
+
+// reads wants an O in JSON that holds nothing else.
+func reads[O any](output json.RawMessage) error {
+	t := reflect.TypeFor[O]()
+	if !encodes[O]() {
+		return nil // whatever is JSON
+	}
+	if string(output) == "null" && t.Kind() != reflect.Pointer && t.Kind() != reflect.Map && t.Kind() != reflect.Slice {
+		return Errorf(CodeInvalid, "a result of null is none: it must be %s", wanted(t))
+	}
+	dec := json.NewDecoder(bytes.NewReader(output))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(new(O)); err != nil {
+		return Errorf(CodeInvalid, "the result must be %s (%w)", wanted(t), err)
+	}
+	return nil
+}
+
+// wanted describes a type in words of JSON.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return wanted(t.Elem())
+	case reflect.String:
+		return `a text, like "this"`
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list, like [...]"
+	case reflect.Struct:
+		var fields []string
+		for _, f := range reflect.VisibleFields(t) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if f.IsExported() && !f.Anonymous && name != "-" {
+				fields = append(fields, fmt.Sprintf("%q: ...", cmp.Or(name, f.Name)))
+			}
+		}
+		return "an object of these fields: {" + strings.Join(fields, ", ") + "}"
+	case reflect.Map:
+		return "an object, like {...}"
+	default:
+		return "a number"
+	}
 }
 
 // Promise is a Future with a Go type.
@@ -89,7 +136,7 @@ func (p *goProgram[I, O]) Steps() []StepFunc { return p.steps }
 
 func (p *goProgram[I, O]) Run(ctx Context, input json.RawMessage) (json.RawMessage, error) {
 	var in I
-	if err := decode(input, &in); err != nil {
+	if err := Decode(input, &in); err != nil {
 		return nil, &Error{Code: CodeInvalid, Op: "decode input of " + p.name, Err: err}
 	}
 	out, err := p.fn(ctx, in)
@@ -98,8 +145,6 @@ func (p *goProgram[I, O]) Run(ctx Context, input json.RawMessage) (json.RawMessa
 	}
 	return encode(out)
 }
-
-func decode(data json.RawMessage, v any) error { return Decode(data, v) }
 
 // Decode is for engines: it decodes a result, which is JSON for certain, into v. It is
 // json.Unmarshal, but for text without escapes, which is what models and tools mostly

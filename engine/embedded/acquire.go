@@ -95,7 +95,8 @@ func (e *Engine) enter(id durable.RunID) (l *live, mine bool, err error) {
 
 // open reads what the store knows of a run. A run that is running there and not in
 // memory was left by a process that died: it is claimed, so that one which kills its
-// process again and again is noticed.
+// process again and again is noticed. So is one whose time had come before this process
+// was there: the one before may have died of waking it.
 func (e *Engine) open(l *live) {
 	defer close(l.opened)
 	run, err := e.store.Run(e.ctx, l.id)
@@ -125,7 +126,10 @@ func (e *Engine) open(l *live) {
 		l.last = last // time does not go back, though the clock may have
 	}
 	l.queued = run.Status == durable.Queued && e.queues.waits(l.id)
-	if run.Status == durable.Running {
+	if e.passive {
+		return
+	}
+	if run.Status == durable.Running || (run.Status == durable.Waiting && !run.Wake.IsZero() && run.Wake.Before(e.began)) {
 		l.claimed = make(chan error, 1)
 		claim := &durable.Entry{Kind: durable.EntryClaimed, Epoch: e.store.Epoch()}
 		if err := l.appendLocked(claim, func(err error) { l.claimed <- err }); err != nil {
@@ -157,7 +161,7 @@ func (e *Engine) enlist(ctx context.Context, run store.Run, chosen bool) (*live,
 		l.placed, err = e.queues.admit(&run)
 	}
 	if err == nil {
-		l.queued = !l.placed
+		l.queued = !l.placed || e.passive
 		if l.queued {
 			run.Status = durable.Queued
 		}

@@ -12,9 +12,10 @@ import (
 
 // Queue bounds the runs that are started in it. A run that waits in a queue costs a row
 // in the store and a few words of memory; one that has begun and waits for something
-// does not count. The queue without a name is always there.
+// does not count, and goes on when that comes whether there is room or not. The queue
+// without a name is always there.
 type Queue struct {
-	AtOnce int // how many may be in motion; 0 = 10,000
+	AtOnce int // how many may be in motion for one to begin; 0 = 10,000
 	Depth  int // how many may wait to begin; 0 = 100,000. Start refuses more as exhausted
 }
 

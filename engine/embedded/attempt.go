@@ -35,6 +35,7 @@ type try struct {
 	ctx       context.Context //nolint:containedctx // the life of the attempt
 	cancel    context.CancelCauseFunc
 	stop      context.CancelFunc // of the deadline; nil without one
+	unwait    func() bool        // ends the watch over one that waits in a lane
 	deltas    deltas
 	blobs     blobs
 }
@@ -51,7 +52,7 @@ func (l *live) newTry(c *command) *try {
 	}
 	t.blobs.journal = l.engine.journal
 	t.ctx, t.cancel = context.WithCancelCause(parent)
-	if within := c.step.Options.Within; within > 0 {
+	if within := c.step.Options.Within; within > 0 && !c.intent { // it is never too late to find out what happened
 		t.deadline = c.issued.Add(within)
 		late := durable.Errorf(durable.CodeUnavailable, "%s was not done within %s", t.call.Name, within)
 		t.ctx, t.stop = context.WithDeadlineCause(t.ctx, t.deadline, late)
@@ -126,6 +127,9 @@ func (t *try) run() {
 	if err != nil && ctx.Err() != nil {
 		err = explainEnd(ctx, err)
 	}
+	if err != nil && t.untold(ctx, err) {
+		err = &unknownError{err}
+	}
 	t.report(t.entry(output, err), err)
 }
 
@@ -138,13 +142,13 @@ func (t *try) promise() {
 	}
 	l := t.l
 	l.mu.Lock()
-	if l.appendLocked(t.intention(), nil) == nil {
+	if t.ctx.Err() == nil && l.appendLocked(t.intention(), nil) == nil {
 		t.promised = true
 		b := l.batch()
 		b.tries = append(b.tries, t)
 	}
 	l.mu.Unlock()
-	if !t.promised { // the run is over
+	if !t.promised { // it was told to stop, or the run is over
 		t.run()
 		return
 	}
@@ -191,9 +195,6 @@ func explainEnd(ctx context.Context, err error) error {
 
 // invoke calls the step function; its panic becomes an error of the step.
 func (t *try) invoke(ctx context.Context) (output json.RawMessage, err error) {
-	if t.fn.Call == nil {
-		return nil, durable.Errorf(durable.CodeInvalid, "this build has no step function %q", t.call.Func)
-	}
 	defer func() {
 		if v := recover(); v != nil {
 			output, err = nil, durable.Errorf(durable.CodeInternal, "step %s: panic: %v\n%s", t.call.Name, v, debug.Stack())
@@ -257,8 +258,8 @@ func (t *try) outcome(kind durable.EntryKind) *durable.Entry {
 func (t *try) entry(output json.RawMessage, err error) *durable.Entry {
 	e := t.outcome(durable.EntryDone)
 	e.Output, e.Error = output, durable.FailureOf(err)
-	if !t.intent {
-		e.Input = t.call.Input // an intent has recorded it already
+	if !t.promised && !t.reconcile {
+		e.Input = t.call.Input // else an intent has recorded it
 	}
 	if t.reconcile {
 		e.Reason = "reconciled"
@@ -286,12 +287,12 @@ func (t *try) report(e *durable.Entry, err error) {
 	lacking, ok := errors.AsType[*durable.BlockError](err)
 	_, unknown := errors.AsType[*unknownError](err)
 	switch {
+	case t.segment != l.run.Segment: // the program went on without it
 	case ok && !t.intent: // not recorded: once the run is resumed the step runs again
 		l.stuck = lacking
 	case unknown:
 		l.unsure = append(l.unsure, t.command)
-	case err != nil && l.engine.ctx.Err() != nil && (!t.intent || t.reconcile): // the process ends: the step will run again
-	case t.segment != l.run.Segment: // the program went on without it
+	case err != nil && l.engine.ctx.Err() != nil && !t.intent: // the process ends: the step will run again
 	default:
 		if l.appendLocked(e, nil) == nil { // refused only when the run is over, and then nobody wants to know
 			l.out.blobs, blobs = append(l.out.blobs, blobs...), nil
@@ -318,11 +319,11 @@ func (b *blobs) Put(_ context.Context, data []byte) (durable.Ref, error) {
 	return blob.Ref, nil
 }
 
-// Get blocks the run over a blob that is damaged: nothing may be concluded from it, not
-// even that the step failed.
+// Get blocks the run over a blob that is damaged or gone: nothing may be concluded from it,
+// not even that the step failed.
 func (b *blobs) Get(ctx context.Context, ref durable.Ref) ([]byte, error) {
 	data, err := b.journal.Get(ctx, ref)
-	if errors.Is(err, durable.ErrInternal) {
+	if errors.Is(err, durable.ErrInternal) || errors.Is(err, durable.ErrNotFound) {
 		err = durable.Block(err)
 	}
 	return data, err

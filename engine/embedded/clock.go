@@ -2,8 +2,11 @@ package embedded
 
 import (
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
 )
 
@@ -19,6 +22,7 @@ type clock struct {
 	engine *Engine
 	wake   chan time.Time
 	quit   chan struct{}
+	once   sync.Once // closes quit
 	gone   chan struct{}
 }
 
@@ -45,7 +49,7 @@ func (c *clock) wakeAt(t time.Time) {
 }
 
 func (c *clock) stop() {
-	close(c.quit)
+	c.once.Do(func() { close(c.quit) })
 	<-c.gone
 }
 
@@ -83,7 +87,15 @@ func (c *clock) ring() time.Time {
 			}
 			return time.Now().Add(retryDue)
 		}
-		e.each(len(due), func(i int) { e.revive(due[i].Run) })
+		var missed atomic.Bool
+		e.each(len(due), func(i int) {
+			if err := e.revive(due[i].Run); durable.CodeOf(err) == durable.CodeUnavailable {
+				missed.Store(true)
+			}
+		})
+		if again := time.Now().Add(retryDue); missed.Load() && (next.IsZero() || again.Before(next)) {
+			return again
+		}
 		if len(due) < duePage {
 			return next
 		}

@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -100,7 +102,10 @@ func (e *Engine) Resolve(ctx context.Context, run durable.RunID, command int, r 
 			Attempt: intent.Attempt, Effect: intent.Effect, Started: intent.Started, Epoch: e.store.Epoch(), Reason: "resolved by an operator",
 		}
 		switch {
-		case r.Done != nil && json.Valid(r.Done):
+		case r.Done != nil:
+			if err := e.steps[cmp.Or(intent.Func, intent.Name)].Check(r.Done); err != nil {
+				return nil, fmt.Errorf("resolve step %d (%s): %w", command, intent.Name, err)
+			}
 			entry.Output = r.Done
 		case r.Retry:
 			entry.Kind, entry.Error = durable.EntryAttempt, &durable.Failure{Code: durable.CodeUnavailable, Message: "in doubt; an operator ordered a retry"}
@@ -179,6 +184,6 @@ func (l *live) unblock(done func(error)) error {
 	if err := l.appendLocked(entry, done); err != nil {
 		return err
 	}
-	l.setState(func(s *store.State) { s.Status, s.Reason = durable.Running, "" })
+	l.setState(func(s *store.State) { s.Status, s.Reason = l.engine.onward(), "" })
 	return nil
 }

@@ -36,6 +36,10 @@ type Config struct {
 	// Queues bound runs by the queue they are started in; see Queue for the defaults.
 	Queues map[string]Queue
 
+	// Passive records what callers say and drives nothing: no step begins, no timer fires.
+	// The next process does that.
+	Passive bool
+
 	// Spawn starts a goroutine of the engine; nil = go. A simulation puts them in an order
 	// of its own. It must not run fn itself, and must run it some time.
 	Spawn func(fn func())
@@ -56,6 +60,7 @@ type Engine struct {
 	firm  context.Context //nolint:containedctx // outlives ctx: under it run steps that must not be cut short
 	crew  crew            // the goroutines of turns and attempts
 	clock *clock
+	began time.Time // when the engine was made
 
 	tree    sync.Mutex // held where more than one run is changed at once
 	mu      sync.Mutex
@@ -65,10 +70,12 @@ type Engine struct {
 	closing bool
 
 	draining atomic.Bool // no more attempts begin
+	passive  bool        // see Config
 
-	defs   definitions
-	lanes  map[string]*lane
-	queues queues
+	defs     definitions
+	lanes    map[string]*lane // by the name of their limit
+	patterns []*lane          // those whose name is a pattern, the longest first
+	queues   queues
 }
 
 // New makes an engine and takes up every run that was in motion when the last
@@ -81,7 +88,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		store: cfg.Store, journal: j, feed: event.New(j), log: cfg.Log,
 		programs: map[string]durable.Program{}, steps: map[string]durable.StepFunc{},
-		live: map[durable.RunID]*live{}, waiters: map[durable.RunID][]chan durable.Run{},
+		began: time.Now(), passive: cfg.Passive, live: map[durable.RunID]*live{}, waiters: map[durable.RunID][]chan durable.Run{},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -100,6 +107,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	newest, err := e.store.Newest(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if e.passive {
+		close(e.clock.gone)
+		return e, nil
 	}
 	e.crew.Go(func() { e.recover(newest) })
 	go e.clock.loop()
@@ -128,8 +139,12 @@ func (e *Engine) Feed() *event.Feed { return e.feed }
 // Journal reads the runs of this engine.
 func (e *Engine) Journal() *journal.Journal { return e.journal }
 
+// lastWords is how long Drain waits, when its time is up, for steps that were told to stop.
+const lastWords = 5 * time.Second
+
 // Drain lets steps in flight end, until ctx does, and begins no others; then it closes.
-// It is the gentle way to stop: nothing that is under way is done twice for it.
+// It is the gentle way to stop: nothing that is under way is done twice for it. Error:
+// unavailable when steps went on for five seconds after they were told to stop.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing = true
@@ -152,7 +167,9 @@ func (e *Engine) Drain(ctx context.Context) error {
 	case <-empty:
 	case <-ctx.Done():
 	}
-	return e.Close(context.WithoutCancel(ctx))
+	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	return e.Close(rest)
 }
 
 // Close stops driving. Steps in flight are told to stop and waited for until ctx

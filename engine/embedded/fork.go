@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,6 +31,9 @@ func (e *Engine) Fork(ctx context.Context, base durable.RunID, req ForkRequest) 
 		return "", err
 	}
 	plan, err := PlanFork(journal.View(from), entries, req)
+	if err == nil {
+		err = e.readable(plan, req)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -56,6 +60,18 @@ func (e *Engine) Fork(ctx context.Context, base durable.RunID, req ForkRequest) 
 	l.turnHere()
 	l.release()
 	return run.ID, nil
+}
+
+// readable wants results that the program can read.
+func (e *Engine) readable(plan *ForkPlan, req ForkRequest) error {
+	for i, r := range req.Results {
+		if s := plan.Set[i]; s.Kind == durable.CommandStep {
+			if err := e.steps[cmp.Or(s.Func, s.Name)].Check(r.Output); err != nil {
+				return fmt.Errorf("step %s (%s): %w", r.Step, s.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // branch makes the row of a fork.
@@ -132,7 +148,7 @@ func (e *Engine) plant(ctx context.Context, run store.Run, base durable.RunID, o
 	done := make(chan error, 1)
 	l.mu.Lock()
 	if l.placed, err = e.queues.admit(&run); err == nil {
-		if l.queued = !l.placed; l.queued {
+		if l.queued = !l.placed || e.passive; l.queued {
 			run.Status = durable.Queued
 		}
 		l.is(run, head)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/journal"
 	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/store/storetest"
 )
 
 // What the simulation has found.
@@ -105,4 +107,53 @@ func TestSignalBetweenSegments(t *testing.T) {
 	if r, err := e.Wait(ctx, run.ID); err != nil || string(r.Output) != `"here"` {
 		t.Errorf("the run is %s (%s), waits for %v, has %s, error %v", r.Status, r.Reason, r.Waits, r.Output, err)
 	}
+}
+
+// TestPoisonOnTime: a run that its process dies of when its time comes is blocked in the end:
+// each process that finds it due claims it before it goes on.
+func TestPoisonOnTime(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		reached := 0
+		p := durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
+			if err := durable.Sleep(ctx, time.Minute); err != nil {
+				return 0, err
+			}
+			reached++
+			return 0, durable.Block(durable.Errorf(durable.CodeInternal, "here the process dies"))
+		})
+		s := openStore(t, dir)
+		e := openEngine(t, s, p)
+		if _, err := e.Start(t.Context(), durable.StartRequest{ID: "r", Program: "p"}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Second)
+		closeEngine(t, e, s)
+		<-time.After(time.Hour)
+		for i := range 7 {
+			s := openStore(t, dir)
+			faulty := storetest.NewFaulty(s, 2, false) // the claim lands, and nothing after it
+			e := openEngine(t, faulty, p)
+			<-time.After(time.Second)
+			if err := e.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := s.Run(t.Context(), "r"); err != nil || r.Status != durable.Running {
+				t.Fatalf("process %d leaves the run %s, error %v", i, r.Status, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if reached > 5 {
+			t.Errorf("the process died %d times", reached)
+		}
+		s = openStore(t, dir)
+		e = openEngine(t, s, p)
+		defer closeEngine(t, e, s)
+		<-time.After(time.Second)
+		if r, err := e.Get(t.Context(), "r"); err != nil || r.Status != durable.Blocked || !strings.Contains(r.Reason, "without progress") {
+			t.Errorf("the run is %s (%s), error %v", r.Status, r.Reason, err)
+		}
+	})
 }

@@ -62,7 +62,11 @@ func (l *live) giveUp(c *command) {
 }
 
 func (l *live) issueStep(c *command, now time.Time) {
-	fn := l.engine.steps[c.step.Func]
+	fn, ok := l.engine.steps[c.step.Func]
+	if !ok {
+		l.lacks(c, durable.Errorf(durable.CodeNotFound, "this build has no step function %q", c.step.Func))
+		return
+	}
 	c.step.Options = c.step.Options.Or(fn.Options)
 	if c.step.Options.Effect == "" {
 		c.step.Options.Effect = durable.Idempotent
@@ -88,6 +92,15 @@ func (l *live) issueStep(c *command, now time.Time) {
 	l.launch(t, early)
 }
 
+// lacks has the run blocked over a command that this build cannot do, once what is in
+// flight has ended.
+func (l *live) lacks(c *command, err error) {
+	c.busy = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stuck, l.again = err, true
+}
+
 func (l *live) issueTimer(c *command, now time.Time) {
 	switch {
 	case !c.recorded:
@@ -96,6 +109,9 @@ func (l *live) issueTimer(c *command, now time.Time) {
 		l.record(c, &durable.Entry{Kind: durable.EntryFired})
 	}
 }
+
+// errDoomed refuses a child to a run that somebody is about to kill.
+var errDoomed = errors.New("the run is about to be killed")
 
 func (l *live) issueChild(c *command) {
 	e := l.engine
@@ -122,12 +138,16 @@ func (l *live) issueChild(c *command) {
 	}
 	defer child.release()
 	err = e.together(l, child, func() error {
+		if l.doomed > 0 {
+			return errDoomed
+		}
 		return errors.Join(l.appendLocked(entry, nil), child.bear(started, c.child.Definition, nil))
 	})
 	if err != nil {
 		child.mu.Lock()
-		child.ended = true // it never began: this run was ended by somebody else
+		child.ended = true // it never began: this run was ended by somebody else, or is about to be
 		child.mu.Unlock()
+		c.busy = false
 	}
 	close(child.opened)
 	if err == nil {

@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
-	"path"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,7 +13,8 @@ import (
 )
 
 // Limit bounds the attempts that share a name, such as those of one tool or model. Its
-// own name may be a pattern with * (path.Match): then all that it fits share it.
+// own name may be a pattern, in which * stands for anything: then all that it fits share it.
+// Of several that fit, the longest is the one that counts.
 type Limit struct {
 	AtOnce int           // how many run at once; 0 = no bound
 	Count  int           // how many begin in each Per, evenly spread; 0 = no bound
@@ -71,9 +74,31 @@ func (e *Engine) newLanes(ctx context.Context, limits map[string]Limit) error {
 			l.used = most
 		}
 		e.lanes[name] = l
+		if strings.Contains(name, "*") {
+			e.patterns = append(e.patterns, l)
+		}
 		context.AfterFunc(e.ctx, l.clear)
 	}
+	slices.SortFunc(e.patterns, func(a, b *lane) int {
+		return cmp.Or(cmp.Compare(len(b.name), len(a.name)), strings.Compare(a.name, b.name))
+	})
 	return nil
+}
+
+// fits reports whether a pattern stands for a name.
+func fits(pattern, name string) bool {
+	pieces := strings.Split(pattern, "*")
+	last := len(pieces) - 1
+	name, ok := strings.CutPrefix(name, pieces[0])
+	if !ok || last == 0 {
+		return ok && name == ""
+	}
+	for _, p := range pieces[1:last] { // the first place is as good as any: * takes the rest
+		if _, name, ok = strings.Cut(name, p); !ok {
+			return false
+		}
+	}
+	return strings.HasSuffix(name, pieces[last])
 }
 
 func (l *lane) key() string { return "rate:" + l.name }
@@ -99,8 +124,8 @@ func (e *Engine) laneOf(t *try) *lane {
 	if l := e.lanes[name]; l != nil {
 		return l
 	}
-	for pattern, l := range e.lanes {
-		if ok, err := path.Match(pattern, name); ok && err == nil {
+	for _, l := range e.patterns {
+		if fits(l.name, name) {
 			return l
 		}
 	}
@@ -110,8 +135,9 @@ func (e *Engine) laneOf(t *try) *lane {
 // enter lets an attempt wait for its turn. It does not block.
 func (l *lane) enter(t *try) {
 	l.mu.Lock()
-	full, over := l.waiting.Len() >= l.limit.Depth, l.over
+	full, over := l.waiting.Len() >= l.limit.Depth && !t.reconcile, l.over
 	if !full && !over {
+		t.unwait = l.watch(t)
 		l.waiting.Push(t, t.l.run.Share, t.l.run.Priority, time.Now())
 	}
 	l.mu.Unlock()
@@ -124,9 +150,13 @@ func (l *lane) enter(t *try) {
 		l.engine.crew.Go(t.run)
 		return
 	}
-	// Who is told to stop, or runs out of time, does not wait for a turn to say so. When the
-	// engine stops, clear is for all of them.
-	context.AfterFunc(t.ctx, func() {
+	l.pump()
+}
+
+// watch takes an attempt that is told to stop, or runs out of time, out of the lane: it does
+// not wait for a turn to say so. When the engine stops, clear is for all of them.
+func (l *lane) watch(t *try) (stop func() bool) {
+	return context.AfterFunc(t.ctx, func() {
 		if l.engine.ctx.Err() != nil {
 			return
 		}
@@ -137,7 +167,6 @@ func (l *lane) enter(t *try) {
 			l.engine.crew.Go(t.run)
 		}
 	})
-	l.pump()
 }
 
 // clear ends the waiting when the engine stops, also of what is irreversible: that
@@ -157,6 +186,7 @@ func (l *lane) pump() {
 	defer l.mu.Unlock()
 	for l.waiting.Len() > 0 && (l.limit.AtOnce == 0 || l.running < l.limit.AtOnce) && l.spend() {
 		t, _ := l.waiting.Pop()
+		t.unwait()
 		l.running++
 		t.lane, t.started = l, stamp(time.Time{})
 		if t.intent && !t.promised && !t.reconcile {

@@ -44,6 +44,7 @@ type live struct {
 	pending int              // batches on their way
 	flight  []*try           // attempts that were issued and have not reported
 	holds   int              // callers who are about to append
+	doomed  int              // callers who are about to kill it: it starts no children
 	stuck   error            // a step found that this machine lacks something
 	unsure  []int            // commands in doubt whose reconcile function could not tell
 	ended   bool             // its end or block was appended: nothing more is
@@ -145,13 +146,17 @@ func (l *live) rouse() {
 	if l.queued || (l.run.Status != durable.Waiting && l.run.Status != durable.Queued) {
 		return
 	}
-	to := durable.Running
-	if l.engine.ctx.Err() != nil || l.engine.draining.Load() {
-		to = durable.Queued // nobody drives it here any more
-	}
-	if l.run.Status != to {
+	if to := l.engine.onward(); l.run.Status != to {
 		l.setState(func(s *store.State) { s.Status, s.Wake, s.Waits = to, time.Time{}, nil })
 	}
+}
+
+// onward is the status of a run that is to go on: running, or queued for the next process.
+func (e *Engine) onward() durable.Status {
+	if e.passive || e.draining.Load() || e.ctx.Err() != nil {
+		return durable.Queued
+	}
+	return durable.Running
 }
 
 func (l *live) setState(change func(*store.State)) {
@@ -178,9 +183,13 @@ func (l *live) pack() (*journal.Change, *batch) {
 	case !b.create && !b.state && len(b.entries) == 0:
 		if l.way == nil {
 			l.engine.released(b)
+			for _, done := range b.done {
+				done(nil)
+			}
 		} else {
 			l.way.tries = append(l.way.tries, b.tries...)
 			l.way.early = append(l.way.early, b.early...)
+			l.way.done = append(l.way.done, b.done...)
 		}
 		return nil, nil
 	}
@@ -336,12 +345,12 @@ func (l *live) landed(t *try) {
 }
 
 // cutShort ends the contexts of attempts in flight: all of them, or those that a cancel
-// reaches.
+// reaches. It does not reach an irreversible step that has been promised.
 func (l *live) cutShort(all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, t := range l.flight {
-		if all || (!t.intent && !t.shield) {
+		if all || (!t.promised && !t.reconcile && !t.shield) {
 			t.cancel(durable.ErrCanceled)
 		}
 	}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -15,7 +16,8 @@ func (*notDoneError) Error() string { return "in doubt; reconciled: it did not h
 // Is makes it a passing failure.
 func (*notDoneError) Is(target error) bool { return target == durable.ErrUnavailable }
 
-// unknownError means that reconciling did not tell: the step stays in doubt.
+// unknownError means that nobody can tell what became of an irreversible step: it stays in
+// doubt.
 type unknownError struct{ err error }
 
 func (e *unknownError) Error() string { return "its outcome is not known: " + e.err.Error() }
@@ -30,16 +32,27 @@ func (l *live) reconcile(c *command) {
 	l.launch(t, false)
 }
 
+// untold reports whether an error leaves open if the effect happened: one of a reconcile
+// function that did not say so, and one of a step function whose time was up. What a step
+// function says by itself is believed.
+func (t *try) untold(ctx context.Context, err error) bool {
+	if t.reconcile {
+		_, said := errors.AsType[*notDoneError](err)
+		return !said
+	}
+	return t.promised && ctx.Err() != nil && durable.CodeOf(context.Cause(ctx)) == durable.CodeUnavailable
+}
+
 // findOut calls the reconcile function in place of the step function.
 func (t *try) findOut(ctx context.Context) (json.RawMessage, error) {
 	outcome, err := t.fn.Reconcile(ctx, t.call.Input)
 	switch {
 	case err != nil:
-		return nil, &unknownError{err}
-	case outcome.Happened && len(outcome.Output) > 0 && !json.Valid(outcome.Output):
-		return nil, &unknownError{durable.Errorf(durable.CodeInvalid, "reconcile of %s returned what is not JSON", t.call.Name)}
-	case outcome.Happened:
-		return outcome.Output, nil
+		return nil, err
+	case !outcome.Happened:
+		return nil, &notDoneError{}
+	case len(outcome.Output) > 0:
+		return outcome.Output, t.fn.Check(outcome.Output)
 	}
-	return nil, &notDoneError{}
+	return nil, nil
 }

@@ -59,14 +59,15 @@ func (e *Engine) each(n int, do func(int)) {
 }
 
 // revive brings a parked run to life.
-func (e *Engine) revive(id durable.RunID) {
+func (e *Engine) revive(id durable.RunID) error {
 	l, err := e.acquire(e.ctx, id)
 	if err != nil {
 		e.complain(id, err)
-		return
+		return err
 	}
 	l.turnHere()
 	l.release()
+	return nil
 }
 
 // complain logs that a run could not be taken up, unless it ended or was blocked meanwhile.

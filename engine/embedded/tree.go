@@ -26,7 +26,7 @@ func (e *Engine) together(a, b *live, fill func() error) error {
 		return err
 	}
 	if err := fill(); err != nil {
-		return err // cannot be: neither is over
+		return err // nothing was appended: neither is over
 	}
 	e.sendAll(a, b)
 	return nil
@@ -53,6 +53,7 @@ func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) erro
 	lives, err := e.family(ctx, id)
 	defer func() {
 		for _, l := range lives {
+			l.spare()
 			l.release()
 		}
 	}()
@@ -80,28 +81,67 @@ func (e *Engine) Kill(ctx context.Context, id durable.RunID, reason string) erro
 	return await(ctx, done)
 }
 
-// family brings a run and its living descendants into memory, parents first.
+// family brings a run and its living descendants into memory, parents first. They start no
+// more children until they are spared.
 func (e *Engine) family(ctx context.Context, id durable.RunID) ([]*live, error) {
 	l, err := e.reach(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	l.doom()
 	lives := []*live{l}
-	children, err := e.store.List(ctx, store.Filter{Parent: id, Limit: familyLimit})
+	children, err := e.childrenOf(ctx, id)
 	if err != nil {
 		return lives, err
 	}
 	for _, c := range children {
-		if c.Status.Final() || c.Fault != nil {
-			continue
-		}
-		more, err := e.family(ctx, c.ID)
+		more, err := e.family(ctx, c)
 		lives = append(lives, more...)
 		if err != nil && !errors.Is(err, durable.ErrConflict) { // a conflict: it has ended meanwhile
 			return lives, err
 		}
 	}
 	return lives, nil
+}
+
+// doom keeps a run from starting children, once none is on its way into the journal.
+func (l *live) doom() {
+	l.engine.tree.Lock()
+	defer l.engine.tree.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doomed++
+}
+
+// spare lets it start children again, if it has not ended.
+func (l *live) spare() {
+	l.mu.Lock()
+	l.doomed--
+	l.mu.Unlock()
+	l.wake()
+}
+
+// childrenOf lists the children of a run that have not ended, also those the store does not
+// have yet. Those come first: one that leaves memory meanwhile is in the store.
+func (e *Engine) childrenOf(ctx context.Context, id durable.RunID) ([]durable.RunID, error) {
+	var ids []durable.RunID
+	e.mu.Lock()
+	for _, l := range e.live {
+		l.mu.Lock()
+		if l.run.Parent == id && !l.ended {
+			ids = append(ids, l.id)
+		}
+		l.mu.Unlock()
+	}
+	e.mu.Unlock()
+	stored, err := e.store.List(ctx, store.Filter{Parent: id, Limit: familyLimit})
+	for _, c := range stored {
+		if !c.Status.Final() && c.Fault == nil {
+			ids = append(ids, c.ID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), err
 }
 
 // parentOf brings the parent of a run into memory; nil when there is none that goes on.
@@ -188,15 +228,25 @@ func (e *Engine) endWithParent(l *live, end *durable.Entry, reason string) error
 	return err
 }
 
-// cancelChildren passes a cancel on to the children this run waits for, and returns
-// once that is durable.
-func (l *live) cancelChildren(reason string) {
+// cancelChildren passes a cancel on to the children this run waits for, or to those of the
+// given commands, and returns once that is durable: no sooner than why it is done, or a
+// crash in between would leave a parent that knows nothing of it.
+func (l *live) cancelChildren(reason string, of ...*command) {
+	if of == nil {
+		of = l.x.open
+	}
+	of = slices.DeleteFunc(slices.Clone(of), func(c *command) bool {
+		return c.kind != durable.CommandChild || !c.recorded || c.shield || c.child.Abandon
+	})
+	if len(of) == 0 {
+		return
+	}
+	l.mu.Lock()
+	l.flush()
+	l.mu.Unlock()
 	var told sync.WaitGroup
 	defer told.Wait()
-	for _, c := range l.x.open {
-		if c.kind != durable.CommandChild || !c.recorded || c.shield || c.child.Abandon {
-			continue
-		}
+	for _, c := range of {
 		told.Go(func() {
 			err := l.engine.Cancel(l.engine.ctx, c.childID, reason)
 			if err != nil && !errors.Is(err, durable.ErrConflict) && l.engine.ctx.Err() == nil {

@@ -16,6 +16,10 @@ import (
 // before it is blocked.
 const maxClaims = 5
 
+// maxTurn is how many entries a turn appends before it sends them to the store: a program
+// that never waits would never come to the end of one.
+const maxTurn = 256
+
 // wake has the run turned by a goroutine of its own.
 func (l *live) wake() {
 	if l.seize() {
@@ -60,6 +64,9 @@ func (l *live) turn() {
 			return
 		}
 		l.again = false
+		if l.out != nil && len(l.out.entries) >= maxTurn {
+			l.flush()
+		}
 		l.mu.Unlock()
 		if err := l.once(); err != nil && !errors.Is(err, errOver) {
 			l.block(err)
@@ -89,6 +96,9 @@ func (l *live) once() error {
 			return err
 		}
 		l.entered(e)
+	}
+	if l.engine.passive {
+		return errOver // what follows from it is for the next process
 	}
 	for l.x.ended {
 		if again, err := l.finish(); err != nil || !again {
@@ -158,7 +168,7 @@ func (l *live) shelve() bool {
 	if l.engine.ctx.Err() == nil && (!l.engine.draining.Load() || len(l.flight) > 0 || len(l.mail) > 0) {
 		return false
 	}
-	if !l.shelved && !l.ended && l.run.Status == durable.Running {
+	if !l.shelved && !l.ended && l.run.Status == durable.Running && !l.engine.passive {
 		// If the store is what made the engine stop, this is refused, and the run is
 		// taken over as after a crash.
 		l.setState(func(s *store.State) { s.Status = durable.Queued })
@@ -308,6 +318,10 @@ func (l *live) entered(e *durable.Entry) {
 		l.x.commands[e.Command].busy = false
 	case durable.EntryCancel:
 		l.cancelChildren(e.Reason)
+	case durable.EntryChild:
+		if l.x.canceled { // it was issued in the turn in which the cancel came
+			l.cancelChildren("the parent was canceled", l.x.commands[e.Command])
+		}
 	default:
 	}
 }
@@ -339,6 +353,7 @@ func (l *live) continueWith(input json.RawMessage) error {
 	if len(input) > 0 && !json.Valid(input) {
 		return durable.Errorf(durable.CodeInvalid, "the state that program %s continues with is not JSON", l.run.Program)
 	}
+	l.cancelChildren("the parent went on in a new segment")
 	carried := l.x.unreceived()
 	entry := &durable.Entry{
 		Kind: durable.EntryContinued, Input: input, InputHash: shortHash(input), Segment: l.x.info.Segment + 1,
