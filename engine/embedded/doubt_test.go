@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -230,6 +231,52 @@ func TestStepOfAnotherBuild(t *testing.T) {
 			if r := waitLong(t, e, "r"); string(r.Output) != "7" {
 				t.Errorf("the run is %s (%s) with %s", r.Status, r.Reason, r.Output)
 			}
+		})
+	}
+}
+
+// TestCancelWhileItHappens: what became of an irreversible step that is under way is recorded
+// before the run ends.
+func TestCancelWhileItHappens(t *testing.T) {
+	for name, continues := range map[string]bool{"it ends": false, "it goes on in a new segment": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				pay := durable.NewFunc("pay", durable.StepOptions{Effect: durable.Irreversible}, func(context.Context, int) (string, error) {
+					<-time.After(time.Minute)
+					return "paid", nil
+				})
+				p := durable.NewProgram("p", func(ctx durable.Context, n int) (string, error) {
+					if n > 0 {
+						return "later", nil
+					}
+					promise := durable.Start(ctx, pay, 0)
+					if continues {
+						if err := durable.Sleep(ctx, time.Millisecond); err != nil {
+							return "", err
+						}
+						return "", durable.Continue(json.RawMessage("1"))
+					}
+					return promise.Await(ctx)
+				}, pay.StepFunc)
+				s := openStore(t, dir)
+				e := openEngine(t, s, p)
+				defer closeEngine(t, e, s)
+				if _, err := e.Start(t.Context(), durable.StartRequest{ID: "r", Program: "p"}); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(time.Second)
+				if err := e.Cancel(t.Context(), "r", "enough"); err != nil && !continues {
+					t.Fatal(err)
+				}
+				r := waitLong(t, e, "r")
+				if want := map[bool]durable.Status{false: durable.Canceled, true: durable.Succeeded}[continues]; r.Status != want {
+					t.Errorf("the run is %s (%s)", r.Status, r.Reason)
+				}
+				if got := kinds(t, e, "r"); !slices.Contains(got, "done pay") {
+					t.Errorf("the journal has %v", got)
+				}
+			})
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -331,6 +332,9 @@ func (l *live) finish() (bool, error) {
 	if l.x.fault != nil {
 		return false, l.x.fault
 	}
+	if l.effects() {
+		return false, nil // what became of them is told before the end
+	}
 	err := l.x.err
 	if next := l.x.continues(); next != nil {
 		return true, l.continueWith(next.State)
@@ -346,6 +350,13 @@ func (l *live) finish() (bool, error) {
 	err = l.end(end)
 	l.cutShort(true) // nobody waits for what is still in flight
 	return false, err
+}
+
+// effects reports whether irreversible steps are under way.
+func (l *live) effects() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.flight, func(t *try) bool { return t.promised && t.segment == l.run.Segment })
 }
 
 // continueWith begins a new segment.
