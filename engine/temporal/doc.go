@@ -35,8 +35,11 @@
 // # What is different
 //
 //   - There is no in-doubt state and so no Resolve. An irreversible step has one
-//     attempt, whatever its Retry says; when that is lost the program gets a failure
-//     with code unavailable and reason "in_doubt", and decides itself.
+//     attempt, whatever its Retry says; when that is lost, or its time is up, the program
+//     gets a failure with code unavailable and reason "in_doubt", and decides itself.
+//     Reconcile functions are not called.
+//   - Limits, queues, priorities and shares, and Within, are the embedded engine's: here
+//     they change nothing.
 //   - There is no Resume: a blocked run goes on once a worker has what it lacks. A step
 //     that returned durable.Block is tried again every 15 seconds.
 //   - There is no Settle, no Journal, no Feed; Attempt.Epoch is always 1.
@@ -47,8 +50,6 @@
 //     [Config].Heartbeat; the run itself learns of it at once.
 //   - A kill is not one transaction: a child may run clean-up code in the moment between
 //     its parent's end and its own.
-//   - Children that are open when a run continues are canceled, unless Abandon is set:
-//     to Temporal the segment is their parent.
 //   - Questions are known to their segment: after a Continue an ID answered before it is
 //     not_found, not a conflict.
 //   - An ID is taken as long as Temporal retains the run.

@@ -45,12 +45,12 @@ func (e *Engine) attempt(ctx context.Context, in stepInput) (value, error) {
 	if fn.Call == nil {
 		return value{}, final(durable.Errorf(durable.CodeInvalid, "this build has no step function %q", in.Func))
 	}
-	ctx, stop := e.bounded(ctx, in)
+	ctx, beat, stop := e.bounded(ctx, in)
 	defer stop()
 	var deltas atomic.Int64
 	run := durable.RunID(info.WorkflowExecution.ID)
 	a := &durable.Attempt{
-		Run: run, Step: in.Name, Command: in.Command, Number: int(info.Attempt), Key: key(run, in.Segment, in.Command), Epoch: 1, Blobs: e.blobs,
+		Run: run, Step: in.Name, Command: in.Command, Number: int(info.Attempt), Key: key(run, in.Segment, in.Command), Epoch: 1, Blobs: e.blobs, Beat: beat,
 		Emit: func(kind string, data json.RawMessage) {
 			if e.emit != nil {
 				e.emit(durable.Delta{
@@ -73,7 +73,11 @@ func (e *Engine) attempt(ctx context.Context, in stepInput) (value, error) {
 		return value{}, sdk.NewNonRetryableApplicationError(lacking.Error(), blockedType, nil)
 	}
 	wait, again := in.Options.Retry.Next(in.Options.Effect, int(info.Attempt), err)
-	return value{}, carry(durable.FailureOf(err), sdk.ApplicationErrorOptions{NonRetryable: !again, NextRetryDelay: wait})
+	failure := durable.FailureOf(err)
+	if in.Options.Effect == durable.Irreversible && ctx.Err() != nil && durable.CodeOf(context.Cause(ctx)) == durable.CodeUnavailable {
+		failure.Reason = reasonInDoubt // its time was up
+	}
+	return value{}, carry(failure, sdk.ApplicationErrorOptions{NonRetryable: !again, NextRetryDelay: wait})
 }
 
 // call runs the step function; its panic becomes an error of the step.
@@ -99,9 +103,17 @@ func (e *Engine) call(ctx context.Context, fn durable.StepFunc, in stepInput) (o
 
 // bounded gives an attempt its timeout, tells Temporal that it is alive (which is how
 // a dead worker is noticed, and how a cancel or a kill gets here), and stops it when
-// the engine closes, unless it is irreversible.
-func (e *Engine) bounded(ctx context.Context, in stepInput) (context.Context, func()) {
+// the engine closes, unless it is irreversible, or when it does not beat as often as it
+// was to.
+func (e *Engine) bounded(ctx context.Context, in stepInput) (bound context.Context, beat, end func()) {
 	beating, stop := context.WithCancelCause(ctx)
+	beat, still := func() {}, func() bool { return true }
+	if every := in.Options.Heartbeat; every > 0 {
+		timer := time.AfterFunc(every, func() {
+			stop(durable.Errorf(durable.CodeUnavailable, "%s gave no sign of life for %s", in.Name, every))
+		})
+		beat, still = func() { timer.Reset(every) }, timer.Stop
+	}
 	bounded, done := beating, func() {}
 	if t := in.Options.Timeout; t > 0 {
 		bounded, done = context.WithTimeoutCause(beating, t, durable.Errorf(durable.CodeUnavailable, "%s timed out after %s", in.Name, t))
@@ -125,7 +137,7 @@ func (e *Engine) bounded(ctx context.Context, in stepInput) (context.Context, fu
 			}
 		}
 	}()
-	return bounded, func() { done(); stop(nil) }
+	return bounded, beat, func() { still(); done(); stop(nil) }
 }
 
 // start issues a step from the program's side.
