@@ -1,8 +1,6 @@
 package agent
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -137,7 +135,7 @@ func (p *program) Run(ctx durable.Context, input json.RawMessage) (json.RawMessa
 		s.Pending = []memory.Message{{Message: model.Text(model.User, s.Text)}}
 		s.Text = ""
 	}
-	ref := refOf(info.Definition)
+	ref := durable.RefOf(info.Definition)
 	tools, err := p.box.of(d, ref.Hash)
 	if err != nil {
 		return nil, durable.Block(err)
@@ -148,11 +146,6 @@ func (p *program) Run(ctx durable.Context, input json.RawMessage) (json.RawMessa
 		return nil, err
 	}
 	return json.Marshal(answer)
-}
-
-func refOf(data []byte) durable.Ref {
-	sum := sha256.Sum256(data)
-	return durable.Ref{Hash: hex.EncodeToString(sum[:]), Bytes: len(data)}
 }
 
 // loop is one segment of a run.
@@ -262,7 +255,7 @@ func (l *loop) guard(calls []model.ToolCall) error {
 	for _, c := range calls {
 		fmt.Fprintf(&b, "%s(%s%s)\n", c.Name, canonical(c.Args), c.Malformed)
 	}
-	digest := refOf([]byte(b.String())).Hash[:16]
+	digest := durable.RefOf([]byte(b.String())).Hash[:16]
 	if digest != l.Last {
 		l.Last, l.Same = digest, 0
 	}

@@ -2,6 +2,8 @@ package durable
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"math/rand/v2"
 	"time"
@@ -172,6 +174,12 @@ type Blobs interface {
 type Ref struct {
 	Hash  string `json:"hash"`
 	Bytes int    `json:"bytes"`
+}
+
+// RefOf is the name of a value.
+func RefOf(data []byte) Ref {
+	sum := sha256.Sum256(data)
+	return Ref{Hash: hex.EncodeToString(sum[:]), Bytes: len(data)}
 }
 
 type attemptKey struct{}

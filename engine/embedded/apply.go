@@ -7,7 +7,7 @@ import (
 	"github.com/orpine-run/orpine/durable"
 )
 
-// apply takes one committed entry into the state. The caller resumes the program
+// apply takes one entry of the journal into the state. The caller resumes the program
 // afterwards. An error means that the journal does not belong to this program.
 func (x *exec) apply(e *durable.Entry) error {
 	if e.Time.After(x.info.Now) {

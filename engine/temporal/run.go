@@ -2,8 +2,6 @@ package temporal
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -214,6 +212,5 @@ func hashOf(definition []byte) string {
 	if definition == nil {
 		return ""
 	}
-	sum := sha256.Sum256(definition)
-	return hex.EncodeToString(sum[:])
+	return durable.RefOf(definition).Hash
 }
