@@ -42,6 +42,9 @@ type Config struct {
 	// none: 10,000 in motion and 100,000 waiting, unless it is given here.
 	Queues map[string]Queue
 
+	// Passive records what callers say and drives nothing: the next process does that.
+	Passive bool
+
 	// ProcessDurability lets a commit survive the death of the process only, not a
 	// power cut. Default false.
 	ProcessDurability bool
@@ -80,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 		return nil, err
 	}
 	e, err := embedded.New(ctx, embedded.Config{
-		Store: s, Programs: programs, Log: cfg.Log, Limits: cfg.Limits, Queues: cfg.Queues,
+		Store: s, Programs: programs, Log: cfg.Log, Limits: cfg.Limits, Queues: cfg.Queues, Passive: cfg.Passive,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
