@@ -84,11 +84,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 func (s *Store) open(ctx context.Context, cfg Config) error {
 	path := filepath.Join(cfg.Dir, File)
 	if cfg.ReadOnly {
-		if _, err := os.Stat(path); err != nil {
-			return notThere(err)
-		}
 		if err := examine(path); err != nil {
 			return err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return notThere(err)
 		}
 		if err := openOlder(ctx, cfg.Dir); err != nil {
 			return err
