@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 )
 
@@ -118,5 +119,26 @@ func TestYoung(t *testing.T) {
 		if err := complete(t.Context(), place(t, db, log[:size]), 0); err != nil {
 			t.Errorf("%d of %d bytes of the first log: %v", size, len(log), err)
 		}
+	}
+}
+
+// TestLookingLeavesTheLog: who only reads does not change what was not closed well, and
+// reads all of it.
+func TestLookingLeavesTheLog(t *testing.T) {
+	db, log := left(t, 30, 3)
+	dir := place(t, db, log)
+	for range 2 {
+		s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir, ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs, err := s.List(t.Context(), store.Filter{})
+		if err := errors.Join(err, s.Close()); err != nil || len(runs) != 33 {
+			t.Errorf("%d runs, error %v", len(runs), err)
+		}
+		unchanged(t, dir, db, log)
+	}
+	if err := complete(t.Context(), dir, 33); err != nil {
+		t.Error(err)
 	}
 }

@@ -170,17 +170,23 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 	return dial(path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}})
 }
 
-// connectReader opens for reading. On a file system that is read-only SQLite could not
-// make the files it coordinates with; nobody changes anything there, so it need not.
+// connectReader opens for reading, and leaves everything as it is. On a file system that is
+// read-only SQLite could not make the files it coordinates with; nobody changes anything
+// there, so it need not.
 func connectReader(path string) (*sql.DB, error) {
 	query := url.Values{"_pragma": {"query_only(1)", "busy_timeout(2000)"}}
 	const write = 2 // W_OK of access(2)
-	if errors.Is(syscall.Access(filepath.Dir(path), write), syscall.EROFS) {
-		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-			return nil, durable.Errorf(durable.CodeUnavailable,
-				"the directory is on a read-only file system and was not closed well: copy it to where it can be written, and read it there")
-		}
+	log, err := os.Stat(path + logSuffix)
+	hasLog := err == nil && log.Size() > 0
+	denied := syscall.Access(filepath.Dir(path), write)
+	switch {
+	case errors.Is(denied, syscall.EROFS) && hasLog:
+		return nil, durable.Errorf(durable.CodeUnavailable,
+			"the directory is on a read-only file system and was not closed well: copy it to where it can be written, and read it there")
+	case errors.Is(denied, syscall.EROFS):
 		query.Set("immutable", "1")
+	case hasLog:
+		query.Set("mode", "ro") // else the last one to close would move the log into the database
 	}
 	return dial(path, query)
 }
