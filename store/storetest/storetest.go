@@ -189,9 +189,13 @@ func atomic(t *testing.T, open Open) {
 	is(t, commit(t, s, &store.Change{Run: "a", Entries: from(1, "lost")}, &store.Change{Run: "none", Entries: from(0, "x")}), durable.ErrNotFound)
 	is(t, commit(t, s, &store.Change{Run: "a", Entries: from(1, "lost")}, create("a")), durable.ErrConflict)
 	is(t, commit(t, s, create("b"), &store.Change{Run: "a", Entries: from(7, "lost")}), durable.ErrConflict)
+	is(t, commit(t, s, create("b"), create("a")), durable.ErrConflict)
+	is(t, commit(t, s, create("b"), create("b")), durable.ErrConflict)
 	equal(t, "a", bodies(t, s, "a"), []string{"first"})
 	_, err := s.Run(t.Context(), "b")
 	is(t, err, durable.ErrNotFound)
+	mustCommit(t, s, create("b"), create("c"))
+	equal(t, "c", bodies(t, s, "c"), []string{"first"})
 }
 
 func refused(t *testing.T, open Open) {
