@@ -170,22 +170,28 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 	return dial(path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}})
 }
 
-// connectReader opens for reading, and leaves everything as it is. On a file system that is
-// read-only SQLite could not make the files it coordinates with; nobody changes anything
-// there, so it need not.
+// connectReader opens for reading, and leaves everything as it is. SQLite coordinates with
+// others by a file beside the database, which it makes if need be. Where it cannot, on a
+// file system that is read-only or in a directory of another user, and nobody else has made
+// it, nobody changes anything either.
 func connectReader(path string) (*sql.DB, error) {
 	query := url.Values{"_pragma": {"query_only(1)", "busy_timeout(2000)"}}
 	const write = 2 // W_OK of access(2)
 	log, err := os.Stat(path + logSuffix)
 	hasLog := err == nil && log.Size() > 0
 	denied := syscall.Access(filepath.Dir(path), write)
+	_, err = os.Stat(path + "-shm")
+	alone := denied != nil && (err != nil || errors.Is(denied, syscall.EROFS))
 	switch {
-	case errors.Is(denied, syscall.EROFS) && hasLog:
+	case hasLog && errors.Is(denied, syscall.EROFS):
 		return nil, durable.Errorf(durable.CodeUnavailable,
 			"the directory is on a read-only file system and was not closed well: copy it to where it can be written, and read it there")
-	case errors.Is(denied, syscall.EROFS):
+	case hasLog && alone:
+		return nil, durable.Errorf(durable.CodeUnavailable,
+			"the directory was not closed well and may not be written (%w): read it as its owner, or read a copy of it", denied)
+	case alone:
 		query.Set("immutable", "1")
-	case hasLog:
+	case hasLog || denied != nil:
 		query.Set("mode", "ro") // else the last one to close would move the log into the database
 	}
 	return dial(path, query)
