@@ -1,5 +1,9 @@
 // Package storetest is the law every store obeys. An adapter calls [Run] from its
 // tests; a bug found in one adapter becomes a case here.
+//
+// It stands beside the line request -> run -> step -> journal -> event -> client, at the
+// store beneath journal. It may know of a store only what its interface says, and like a
+// store may not look into entry bodies; nothing but tests may import it.
 package storetest
 
 import (
