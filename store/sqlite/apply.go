@@ -101,11 +101,19 @@ const (
 
 // start begins a transaction. Another connection may hold the write lock for a moment: a
 // reader that came upon the log while it was being written takes it to look again.
-// SQLite's own busy_timeout would wait too, but not in the time of a test.
 func (t *transaction) start() error {
+	return patiently(func() error {
+		_, err := t.begin.ExecContext(t.ctx)
+		return err
+	})
+}
+
+// patiently tries something again, for a while, as long as somebody else holds a lock.
+// SQLite's own busy_timeout would wait too, but not in the time of a test.
+func patiently(try func() error) error {
 	deadline := time.Now().Add(patience)
 	for nap := firstNap; ; nap = min(2*nap, longestNap) {
-		_, err := t.begin.ExecContext(t.ctx)
+		err := try()
 		if err == nil || !busy(err) || time.Now().After(deadline) {
 			return err
 		}

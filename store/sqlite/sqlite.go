@@ -122,19 +122,24 @@ func (s *Store) openWriter(ctx context.Context, path string, processOnly bool) e
 	}
 	db.SetMaxOpenConns(1)
 	s.write = db
-	if err := prepareSchema(ctx, db); err != nil {
-		return explain(err)
-	}
-	row := db.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', 1)
-		ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`)
-	if err := row.Scan(&s.epoch); err != nil {
-		return explain(err)
-	}
-	if err := s.recent.look(ctx, db); err != nil {
+	// A reader that comes upon the log at the same moment locks it to look through it.
+	if err := patiently(func() error { return s.prepare(ctx, db) }); err != nil {
 		return explain(err)
 	}
 	s.w, err = startWriter(ctx, db, path, s.recent)
 	return explain(err)
+}
+
+func (s *Store) prepare(ctx context.Context, db *sql.DB) error {
+	if err := prepareSchema(ctx, db); err != nil {
+		return err
+	}
+	row := db.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', 1)
+		ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`)
+	if err := row.Scan(&s.epoch); err != nil {
+		return err
+	}
+	return s.recent.look(ctx, db)
 }
 
 func (s *Store) openReader(ctx context.Context, path string) error {

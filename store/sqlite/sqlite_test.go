@@ -171,3 +171,37 @@ func TestForksInACircle(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenWaits: somebody who holds a lock for a moment does not keep a directory from
+// being opened.
+func TestOpenWaits(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+	if err != nil || s.Close() != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, sqlite.File)+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := errors.Join(tx.Rollback(), <-opened, db.Close()); err != nil {
+		t.Error(err)
+	}
+}
