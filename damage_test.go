@@ -181,10 +181,14 @@ func changesOf(t *testing.T, db *sql.DB, table, where string, columns []string) 
 			if c == "id" || c == "n" || c == "run" {
 				at = "" // whose it was cannot be told any more
 			}
-			for _, value := range []string{
+			values := []string{
 				c + ` + 1`, `-` + c, `0`, `NULL`, `''`, `'x'`, c + ` || 'x'`, `substr(` + c + `, 2)`, `upper(` + c + `)`,
 				`CAST(substr(` + c + `, 1, 20) || x'00' || substr(` + c + `, 22) AS BLOB)`,
-			} {
+			}
+			if c == "base" {
+				values = append(values, `id`, `(SELECT id FROM run r ORDER BY n DESC LIMIT 1)`) // a fork of itself, or of a younger one
+			}
+			for _, value := range values {
 				list = append(list, change{
 					sql:    fmt.Sprintf(`UPDATE %s SET %s = %s WHERE %s = %d AND %s IS NOT %s`, table, c, value, columns[0], key, c, value),
 					column: table + "." + c, names: at,

@@ -30,25 +30,8 @@ const maxProblems = 100
 // says that reading was not possible at all.
 func (r *Reader) Verify(ctx context.Context, v Verification) (Health, error) {
 	var h Health
-	const all = 1 << 40
-	runs, err := r.store.List(ctx, Filter{Limit: all})
-	if err != nil {
+	if err := r.count(ctx, &h, !v.Deep); err != nil { // a deep one names damaged rows too
 		return h, err
-	}
-	h.Runs = len(runs)
-	for _, run := range runs {
-		switch run.Status {
-		case durable.Queued, durable.Running, durable.Paused:
-			h.Unfinished++
-		case durable.Waiting:
-			h.Waiting++
-		case durable.Blocked:
-			h.Blocked++
-		case durable.Succeeded, durable.Failed, durable.Canceled, durable.Killed:
-		}
-		if run.Fault != nil && !v.Deep { // a deep one names it too
-			h.Problems = bounded(h.Problems, run.Fault.Error())
-		}
 	}
 	if !v.Deep {
 		return h, nil
@@ -60,6 +43,36 @@ func (r *Reader) Verify(ctx context.Context, v Verification) (Health, error) {
 	})
 	h.Entries, h.Blobs = read.Entries, read.Blobs
 	return h, err
+}
+
+// count counts the runs by status, a page at a time, and names rows that are damaged.
+func (r *Reader) count(ctx context.Context, h *Health, name bool) error {
+	const page = 1000
+	for filter := (Filter{Limit: page}); ; {
+		runs, err := r.store.List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		h.Runs += len(runs)
+		for _, run := range runs {
+			switch run.Status {
+			case durable.Queued, durable.Running, durable.Paused:
+				h.Unfinished++
+			case durable.Waiting:
+				h.Waiting++
+			case durable.Blocked:
+				h.Blocked++
+			case durable.Succeeded, durable.Failed, durable.Canceled, durable.Killed:
+			}
+			if run.Fault != nil && name {
+				h.Problems = bounded(h.Problems, run.Fault.Error())
+			}
+		}
+		if len(runs) < page || runs[page-1].N <= 1 { // the first run has 1; only a damaged one has less
+			return nil
+		}
+		filter.Before = runs[page-1].N
+	}
 }
 
 // bounded adds a text to a list; past the bound the last one counts those left out.

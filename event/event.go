@@ -47,7 +47,8 @@ func New(source Source) *Feed {
 }
 
 // watcher is one Watch under way. Its queue holds deltas and, between them, marks
-// that say up to which seq the journal may be read before the deltas behind them.
+// that say up to which seq the journal may be read before the deltas behind them. Two
+// marks are never neighbours, so that it is bounded by its deltas.
 type watcher struct {
 	queue  []mark
 	deltas int
@@ -85,13 +86,19 @@ func (f *Feed) Emit(d durable.Delta) {
 	})
 }
 
+// dropOldest drops the first delta, which at most one mark precedes; of the two marks that
+// are neighbours then the later one says it all.
 func (w *watcher) dropOldest() {
-	for i, m := range w.queue {
-		if m.delta != nil {
-			w.queue = append(w.queue[:i], w.queue[i+1:]...)
-			w.deltas--
-			return
-		}
+	q := w.queue
+	w.deltas--
+	switch {
+	case q[0].delta != nil:
+		w.queue = q[1:]
+	case len(q) > 2 && q[2].delta == nil:
+		w.queue = q[2:]
+	default:
+		q[1] = q[0]
+		w.queue = q[1:]
 	}
 }
 

@@ -89,6 +89,12 @@ func (a *audit) birth(e *durable.Entry) {
 }
 
 func (a *audit) command(e *durable.Entry) {
+	switch { // whoever reads the entry relies on these
+	case e.Command < 0:
+		a.bad("entry %d: there is no command %d", e.Seq, e.Command)
+	case e.Kind == durable.EntryAsked && e.Interrupt == nil:
+		a.bad("entry %d: it asks nothing", e.Seq)
+	}
 	c := a.commands[e.Command]
 	begin := func() *auditCommand {
 		if c == nil {

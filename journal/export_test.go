@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -300,10 +302,30 @@ func TestImportForged(t *testing.T) {
 	drop := func(text string) func([]part) []part {
 		return func(p []part) []part { less(p, "blobs"); i := find(p, text); return slices.Delete(p, i, i+1) }
 	}
+	written := func(from, to string) func([]part) []part { // as if it had been written so
+		return func(p []part) []part {
+			var chain []byte
+			for i, seq := 0, uint64(0); i < len(p); i++ {
+				switch p[i].line["kind"] {
+				case "run":
+					chain, seq = make([]byte, 16), 0
+				case "entry":
+					p[i].body = []byte(strings.Replace(string(p[i].body), from, to, 1))
+					sum := sha256.Sum256(append(binary.LittleEndian.AppendUint64(chain, seq), p[i].body...))
+					chain, seq = sum[:16:16], seq+1
+					p[i].line["chain"] = hex.EncodeToString(chain)
+				}
+			}
+			return p
+		}
+	}
 	for name, c := range map[string]struct {
 		change func([]part) []part
 		want   string
 	}{
+		"written as it was":  {written(`"c":1`, `"c":1`), ""},
+		"negative command":   {written(`"c":1`, `"c":-1`), "run parent: entry 2: there is no command -1"},
+		"no question":        {written(`"q":{`, `"data":{`), "run kid: entry 1: it asks nothing"},
 		"as it was":          {func(p []part) []part { return p }, ""},
 		"definition missing": {drop(`{"model"`), "is missing, which "},
 		"node missing":       {drop(`"two"`), "is missing, which entry 1 of run parent names"},
@@ -441,6 +463,16 @@ func FuzzImport(f *testing.F) {
 		}
 		for _, id := range got.Runs {
 			export(t, j, id)
+			entries, err := j.All(t.Context(), id, 0)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, e := range entries { // what those who read them rely on
+				if e.Command < 0 || (e.Kind == durable.EntryAsked && e.Interrupt == nil) {
+					t.Errorf("run %s has the entry %+v", id, e)
+				}
+			}
+			journal.Steps(entries, nil)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
@@ -221,11 +222,35 @@ func (j *Journal) Run(ctx context.Context, id durable.RunID) (durable.Run, error
 		return run, durable.Errorf(durable.CodeInternal, "run %s: entry %d is missing", id, last.Seq)
 	}
 	end := tail[0]
+	if run.Status == durable.Blocked && end.Kind != durable.EntryBlocked {
+		if end, err = j.lastBlocked(ctx, id, last.Seq); err != nil {
+			return run, err
+		}
+	}
 	if err := j.Load(ctx, &end); err != nil {
 		return run, fmt.Errorf("run %s: %w", id, err)
 	}
 	run.Output, run.Error = end.Output, end.Error
 	return run, nil
+}
+
+// lastBlocked returns the last entry before one that blocked a run, which others may
+// follow, such as the end of a child; an empty one if there is none.
+func (j *Journal) lastBlocked(ctx context.Context, id durable.RunID, before int64) (durable.Entry, error) {
+	for before > 0 {
+		from := max(0, before-pageSize)
+		page, err := j.Range(ctx, id, from, before)
+		if err != nil {
+			return durable.Entry{}, err
+		}
+		for _, e := range slices.Backward(page) {
+			if e.Kind == durable.EntryBlocked {
+				return e, nil
+			}
+		}
+		before = from
+	}
+	return durable.Entry{}, nil
 }
 
 // View is a stored run as the world sees it, without output and error. One whose row is

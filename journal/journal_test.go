@@ -308,3 +308,26 @@ func TestRun(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestRunBlocked: the error of a blocked run is what blocked it last, whatever came after.
+func TestRunBlocked(t *testing.T) {
+	j, _ := open(t)
+	blocked := func(message string) *durable.Entry {
+		return &durable.Entry{Kind: durable.EntryBlocked, Error: &durable.Failure{Code: durable.CodeInternal, Message: message}}
+	}
+	create(t, j, "a", &durable.Entry{Kind: durable.EntryStarted}, blocked("first"), &durable.Entry{Kind: durable.EntryUnblocked}, blocked("second"))
+	state := &store.State{Status: durable.Blocked, Updated: time.Now()}
+	for _, after := range []int{0, 1, 2500} {
+		c := &journal.Change{Run: "a", State: state}
+		for range after {
+			c.Entries = append(c.Entries, &durable.Entry{Kind: durable.EntryChildDone, Child: "kid", Output: json.RawMessage(`1`)})
+		}
+		if err := add(t, j, c); err != nil {
+			t.Fatal(err)
+		}
+		got, err := j.Run(t.Context(), "a")
+		if err != nil || got.Error == nil || got.Error.Message != "second" || got.Output != nil {
+			t.Errorf("%d entries later: error %v, output %s, %v", after, got.Error, got.Output, err)
+		}
+	}
+}

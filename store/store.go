@@ -1,6 +1,6 @@
 // Package store is the seam to durable storage: runs, their entries, and blobs.
-// Only its adapters (store/sqlite, store/postgres) speak SQL; the law they all
-// obey is the suite in store/storetest.
+// Only its adapters, of which there is store/sqlite, speak SQL; the law they all obey is
+// the suite in store/storetest.
 //
 // A store does not know what an entry says: bodies are opaque here, journal gives
 // them their meaning. On the line request -> run -> step -> journal -> event ->

@@ -101,11 +101,19 @@ const (
 
 // start begins a transaction. Another connection may hold the write lock for a moment: a
 // reader that came upon the log while it was being written takes it to look again.
-// SQLite's own busy_timeout would wait too, but not in the time of a test.
 func (t *transaction) start() error {
+	return patiently(func() error {
+		_, err := t.begin.ExecContext(t.ctx)
+		return err
+	})
+}
+
+// patiently tries something again, for a while, as long as somebody else holds a lock.
+// SQLite's own busy_timeout would wait too, but not in the time of a test.
+func patiently(try func() error) error {
 	deadline := time.Now().Add(patience)
 	for nap := firstNap; ; nap = min(2*nap, longestNap) {
-		_, err := t.begin.ExecContext(t.ctx)
+		err := try()
 		if err == nil || !busy(err) || time.Now().After(deadline) {
 			return err
 		}
@@ -132,6 +140,14 @@ func (t *transaction) group(g *group) error {
 			return nil
 		}
 	}
+	taken, err := t.taken(g.changes)
+	if err != nil {
+		return err
+	}
+	if taken != "" {
+		g.err = durable.Errorf(durable.CodeConflict, "a run %s exists", taken)
+		return nil
+	}
 	for _, c := range g.changes {
 		if c.Create == nil {
 			continue
@@ -151,6 +167,32 @@ func (t *transaction) group(g *group) error {
 		}
 	}
 	return nil
+}
+
+// taken returns the first run to be created that exists, or comes twice. Where only one is
+// to be created its insert says so.
+func (t *transaction) taken(changes []*store.Change) (durable.RunID, error) {
+	creates := map[durable.RunID]bool{}
+	for _, c := range changes {
+		if c.Create == nil {
+			continue
+		}
+		if creates[c.Create.ID] {
+			return c.Create.ID, nil
+		}
+		creates[c.Create.ID] = true
+	}
+	if len(creates) < 2 {
+		return "", nil
+	}
+	for id := range creates {
+		var h head
+		err := t.findHead.QueryRowContext(t.ctx, string(id)).Scan(&h.row, &h.seal, &h.next)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return id, err
+		}
+	}
+	return "", nil
 }
 
 func (t *transaction) head(id durable.RunID) (head, error) {

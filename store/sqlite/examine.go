@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -25,12 +26,36 @@ const (
 	headerSize    = 108 // with the beginning of the table of tables
 )
 
-// examine looks at a database before SQLite opens it for writing, which would change the
-// journal mode of one that is not ours, and would not notice that the end of one is
-// missing. What it cannot tell is left to checkFormat: nothing is wrong with a file that is
-// not there, and a log beside it may hold a newer header.
+// looks is how often a database is looked at before it is called damaged, and lookAgain how
+// long to wait in between: another process may be moving the log into it just now.
+const (
+	looks     = 3
+	lookAgain = 50 * time.Millisecond
+)
+
+// examine looks at a database before SQLite opens it. SQLite would change the journal mode
+// of one that is not ours; it would not notice that the end of one is missing; and where
+// there is a log beside nothing, it would remove the log. What examine cannot tell is left
+// to checkFormat: nothing is wrong with a file that is not there.
 func examine(path string) error {
+	for n := 1; ; n++ {
+		err := look(path)
+		if n == looks || durable.CodeOf(err) != durable.CodeUnavailable {
+			return err
+		}
+		time.Sleep(lookAgain)
+	}
+}
+
+func look(path string) error {
+	log, err := readLog(path) // first: the database only grows, so what the log lacks now is in it then
+	if err != nil {
+		return unusable(err)
+	}
 	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) && log.size > 0 {
+		return damaged(fmt.Errorf("it is gone, its log %s is there", File+logSuffix))
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -46,8 +71,10 @@ func examine(path string) error {
 	if err := errors.Join(err, errStat, f.Close()); err != nil {
 		return unusable(err)
 	}
-	log, err := os.Stat(path + "-wal")
-	if n < headerSize || string(head[:len(headerMagic)]) != headerMagic || (err == nil && log.Size() > 0) {
+	if log.pages > 0 { // it holds a newer header
+		return enough(info.Size(), &log)
+	}
+	if n < headerSize || string(head[:len(headerMagic)]) != headerMagic {
 		return nil
 	}
 	word := func(at int) uint32 { return binary.BigEndian.Uint32(head[at:]) }
@@ -61,6 +88,15 @@ func examine(path string) error {
 	}
 	if want := page * int64(word(headerPages)); word(headerChange) == word(headerValid) && info.Size() < want {
 		return damaged(fmt.Errorf("it has %d bytes of %d", info.Size(), want))
+	}
+	return nil
+}
+
+// enough refuses a database that is shorter than what the log leaves to it. The first page
+// is written before there is a log, so an empty one has lost it.
+func enough(size int64, log *logged) error {
+	if want := log.needs(); size < want || size == 0 {
+		return damaged(fmt.Errorf("it has %d bytes, beside its log %s it needs %d", size, File+logSuffix, max(want, log.page)))
 	}
 	return nil
 }

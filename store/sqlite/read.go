@@ -161,12 +161,16 @@ func (s *Store) Entries(ctx context.Context, run durable.RunID, after int64, lim
 func (s *Store) fromBase(ctx context.Context, run durable.RunID, after int64, limit int, own []store.Entry) ([]store.Entry, error) {
 	var base durable.RunID
 	var shared int64
-	err := s.read.QueryRowContext(ctx, `SELECT base, shared FROM run WHERE id = ?`, string(run)).Scan(&base, &shared)
-	if errors.Is(err, sql.ErrNoRows) || (err == nil && shared <= after+1) {
+	var older bool // a base that is not older than its forks would lead round in a circle
+	err := s.read.QueryRowContext(ctx, `SELECT base, shared, coalesce((SELECT b.n < run.n FROM run b WHERE b.id = run.base), 1) FROM run WHERE id = ?`,
+		string(run)).Scan(&base, &shared, &older)
+	switch {
+	case errors.Is(err, sql.ErrNoRows) || (err == nil && shared <= after+1):
 		return own, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, wrap(err, "read the base of a fork")
+	case !older:
+		return nil, durable.Errorf(durable.CodeInternal, "the row of run %s is damaged: its base %s is not older than it", run, base)
 	}
 	entries, err := s.Entries(ctx, base, after, int(min(int64(limit), shared-after-1)))
 	if err != nil {

@@ -84,11 +84,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 func (s *Store) open(ctx context.Context, cfg Config) error {
 	path := filepath.Join(cfg.Dir, File)
 	if cfg.ReadOnly {
-		if _, err := os.Stat(path); err != nil {
-			return notThere(err)
-		}
 		if err := examine(path); err != nil {
 			return err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return notThere(err)
 		}
 		if err := openOlder(ctx, cfg.Dir); err != nil {
 			return err
@@ -122,19 +122,24 @@ func (s *Store) openWriter(ctx context.Context, path string, processOnly bool) e
 	}
 	db.SetMaxOpenConns(1)
 	s.write = db
-	if err := prepareSchema(ctx, db); err != nil {
-		return explain(err)
-	}
-	row := db.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', 1)
-		ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`)
-	if err := row.Scan(&s.epoch); err != nil {
-		return explain(err)
-	}
-	if err := s.recent.look(ctx, db); err != nil {
+	// A reader that comes upon the log at the same moment locks it to look through it.
+	if err := patiently(func() error { return s.prepare(ctx, db) }); err != nil {
 		return explain(err)
 	}
 	s.w, err = startWriter(ctx, db, path, s.recent)
 	return explain(err)
+}
+
+func (s *Store) prepare(ctx context.Context, db *sql.DB) error {
+	if err := prepareSchema(ctx, db); err != nil {
+		return err
+	}
+	row := db.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', 1)
+		ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`)
+	if err := row.Scan(&s.epoch); err != nil {
+		return err
+	}
+	return s.recent.look(ctx, db)
 }
 
 func (s *Store) openReader(ctx context.Context, path string) error {
@@ -170,17 +175,29 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 	return dial(path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}})
 }
 
-// connectReader opens for reading. On a file system that is read-only SQLite could not
-// make the files it coordinates with; nobody changes anything there, so it need not.
+// connectReader opens for reading, and leaves everything as it is. SQLite coordinates with
+// others by a file beside the database, which it makes if need be. Where it cannot, on a
+// file system that is read-only or in a directory of another user, and nobody else has made
+// it, nobody changes anything either.
 func connectReader(path string) (*sql.DB, error) {
 	query := url.Values{"_pragma": {"query_only(1)", "busy_timeout(2000)"}}
 	const write = 2 // W_OK of access(2)
-	if errors.Is(syscall.Access(filepath.Dir(path), write), syscall.EROFS) {
-		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-			return nil, durable.Errorf(durable.CodeUnavailable,
-				"the directory is on a read-only file system and was not closed well: copy it to where it can be written, and read it there")
-		}
+	log, err := os.Stat(path + logSuffix)
+	hasLog := err == nil && log.Size() > 0
+	denied := syscall.Access(filepath.Dir(path), write)
+	_, err = os.Stat(path + "-shm")
+	alone := denied != nil && (err != nil || errors.Is(denied, syscall.EROFS))
+	switch {
+	case hasLog && errors.Is(denied, syscall.EROFS):
+		return nil, durable.Errorf(durable.CodeUnavailable,
+			"the directory is on a read-only file system and was not closed well: copy it to where it can be written, and read it there")
+	case hasLog && alone:
+		return nil, durable.Errorf(durable.CodeUnavailable,
+			"the directory was not closed well and may not be written (%w): read it as its owner, or read a copy of it", denied)
+	case alone:
 		query.Set("immutable", "1")
+	case hasLog || denied != nil:
+		query.Set("mode", "ro") // else the last one to close would move the log into the database
 	}
 	return dial(path, query)
 }

@@ -146,3 +146,62 @@ func TestCloseClosesFiles(t *testing.T) {
 		t.Errorf("%d files are open, %d before", got, before)
 	}
 }
+
+// A fork whose base leads back to it is damaged; reading it comes to an end.
+func TestForksInACircle(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := aRun("one", 0), aRun("two", 0)
+	one.Create.Base, one.Create.Shared = "two", 1
+	two.Create.Base, two.Create.Shared = "one", 1
+	if err := errors.Join(commit(s, one), commit(s, two), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, sqlite.Config{Dir: dir, ReadOnly: true})
+	for _, id := range []durable.RunID{"one", "two"} {
+		_, err := s.Entries(t.Context(), id, -1, 10)
+		_, errLast := s.Last(t.Context(), id)
+		for _, err := range []error{err, errLast} {
+			if !errors.Is(err, durable.ErrInternal) || !strings.Contains(err.Error(), "the row of run one is damaged: its base two is not older than it") {
+				t.Errorf("run %s: got %v", id, err)
+			}
+		}
+	}
+}
+
+// TestOpenWaits: somebody who holds a lock for a moment does not keep a directory from
+// being opened.
+func TestOpenWaits(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+	if err != nil || s.Close() != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, sqlite.File)+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := errors.Join(tx.Rollback(), <-opened, db.Close()); err != nil {
+		t.Error(err)
+	}
+}

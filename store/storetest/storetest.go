@@ -1,5 +1,9 @@
 // Package storetest is the law every store obeys. An adapter calls [Run] from its
 // tests; a bug found in one adapter becomes a case here.
+//
+// It stands beside the line request -> run -> step -> journal -> event -> client, at the
+// store beneath journal. It may know of a store only what its interface says, and like a
+// store may not look into entry bodies; nothing but tests may import it.
 package storetest
 
 import (
@@ -189,9 +193,13 @@ func atomic(t *testing.T, open Open) {
 	is(t, commit(t, s, &store.Change{Run: "a", Entries: from(1, "lost")}, &store.Change{Run: "none", Entries: from(0, "x")}), durable.ErrNotFound)
 	is(t, commit(t, s, &store.Change{Run: "a", Entries: from(1, "lost")}, create("a")), durable.ErrConflict)
 	is(t, commit(t, s, create("b"), &store.Change{Run: "a", Entries: from(7, "lost")}), durable.ErrConflict)
+	is(t, commit(t, s, create("b"), create("a")), durable.ErrConflict)
+	is(t, commit(t, s, create("b"), create("b")), durable.ErrConflict)
 	equal(t, "a", bodies(t, s, "a"), []string{"first"})
 	_, err := s.Run(t.Context(), "b")
 	is(t, err, durable.ErrNotFound)
+	mustCommit(t, s, create("b"), create("c"))
+	equal(t, "c", bodies(t, s, "c"), []string{"first"})
 }
 
 func refused(t *testing.T, open Open) {
