@@ -9,8 +9,6 @@ package journal
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -267,6 +265,5 @@ func View(s store.Run) durable.Run {
 
 // HashOf is the name of a value: the hexadecimal SHA-256 of its bytes.
 func HashOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	return durable.RefOf(data).Hash
 }

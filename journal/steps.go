@@ -68,9 +68,22 @@ func (f *fold) add(e *durable.Entry) {
 	case durable.EntryChildDone:
 		end(f.child(e), e)
 	case durable.EntryContinued:
+		f.leave()
 		f.segment, f.index = e.Segment, nil
+	case durable.EntryEnded:
+		f.leave()
 	case durable.EntryStarted, durable.EntryClaimed, durable.EntrySignal, durable.EntryCancel,
-		durable.EntryBlocked, durable.EntryUnblocked, durable.EntryEnded, durable.EntryForked:
+		durable.EntryBlocked, durable.EntryUnblocked, durable.EntryForked:
+	}
+}
+
+// leave ends a segment: what became of an irreversible step that has no outcome by now will
+// not be told any more.
+func (f *fold) leave() {
+	for _, i := range f.index {
+		if f.steps[i].Status == durable.StepRunning {
+			f.steps[i].Status = durable.StepInDoubt
+		}
 	}
 }
 

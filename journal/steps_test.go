@@ -50,6 +50,15 @@ func TestSteps(t *testing.T) {
 		}, want: []durable.Step{
 			{Name: "a", Kind: durable.CommandStep, Status: durable.StepDone, Attempt: 1, Started: at(2), Ended: at(2), Input: big, Output: big},
 		}},
+		{name: "its run ended before it was known", entries: []durable.Entry{
+			{Kind: durable.EntryIntent, Time: at(1), Name: "a", Attempt: 1, Started: at(1)},
+			{Kind: durable.EntryContinued, Time: at(2), Segment: 1},
+			{Kind: durable.EntryIntent, Time: at(3), Name: "b", Attempt: 1, Started: at(3)},
+			{Kind: durable.EntryEnded, Time: at(4), Status: durable.Killed},
+		}, want: []durable.Step{
+			{Name: "a", Kind: durable.CommandStep, Status: durable.StepInDoubt, Attempt: 1, Started: at(1)},
+			{Name: "b", Kind: durable.CommandStep, Status: durable.StepInDoubt, Attempt: 1, Started: at(3), Segment: 1},
+		}},
 		{name: "between two attempts", entries: []durable.Entry{
 			{Kind: durable.EntryAttempt, Time: at(2), Name: "a", Attempt: 1, Started: at(1), Until: at(9), Error: busy},
 		}, want: []durable.Step{
