@@ -94,18 +94,15 @@ func (c *forkCmd) forkOther(ctx context.Context, a *app, r *orpine.Reader, id du
 	if err != nil {
 		return err
 	}
-	if _, err = door.Fork(ctx, id, req); err != nil {
-		return closing(err, door)
+	_, err = door.Fork(ctx, id, req)
+	if err = closing(err, door); err != nil {
+		return err
 	}
 	fmt.Fprintf(a.stderr, "run %s  fork of %s, driven by another process\n", req.ID, id)
 	if c.Detach {
-		return closing(a.printStarted(ctx, r, req.ID), door)
+		return a.printStarted(ctx, r, req.ID)
 	}
-	run, err := watchOther(ctx, r, req.ID)
-	if err == nil && run.Status.Final() {
-		err = a.afterwards(ctx, r, run)
-	}
-	return closing(a.finish(run, err), door)
+	return a.lookOn(ctx, r, req.ID, "")
 }
 
 // request makes a request of the flags.
