@@ -277,7 +277,7 @@ func (f *follower) settle(ctx context.Context, id durable.RunID) {
 }
 
 // finish prints how a followed run ended and turns that into the command's error.
-func (a *app) finish(r durable.Run, err error) error {
+func (a *app) finish(ctx context.Context, from *orpine.Reader, r durable.Run, err error) error {
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintf(a.stderr, "detached; the run is kept. Go on with: orpine wait%s %s\n", a.dataFlag(), r.ID)
 		return err
@@ -289,7 +289,11 @@ func (a *app) finish(r durable.Run, err error) error {
 	case durable.Succeeded:
 		return a.printOutput(r)
 	case durable.Waiting:
-		return &runError{run: durable.Run{ID: r.ID, Status: r.Status, Reason: waitsFor(r)}, hint: hintFor(a, r)}
+		segment, err := doubtSegment(ctx, from, r)
+		if err != nil {
+			return err
+		}
+		return &runError{run: durable.Run{ID: r.ID, Status: r.Status, Reason: waitsFor(r, segment)}, hint: hintFor(a, r, segment)}
 	case durable.Blocked:
 		return &runError{run: r, hint: fmt.Sprintf("When it is mended: orpine resume%s %s", a.dataFlag(), r.ID)}
 	default:
@@ -305,15 +309,16 @@ func (a *app) dataFlag() string {
 	return " --data " + a.flags.Data
 }
 
-// hintFor says how a run that waits can go on.
-func hintFor(a *app, r durable.Run) string {
+// hintFor says how a run that waits can go on; its steps in doubt are of the segment.
+func hintFor(a *app, r durable.Run, segment int) string {
 	data := a.dataFlag()
 	for _, w := range r.Waits {
 		switch w.Kind {
 		case durable.WaitAnswer:
 			return fmt.Sprintf("Answer with: orpine answer%s %s TEXT", data, r.ID)
 		case durable.WaitInDoubt:
-			return fmt.Sprintf("Find out what happened, then: orpine resolve%s %s %d --done JSON | --retry | --fail REASON", data, r.ID, w.Command)
+			step := durable.StepID{Segment: segment, Command: w.Command}
+			return fmt.Sprintf("Find out what happened, then: orpine resolve%s %s %s --done JSON | --retry | --fail REASON", data, r.ID, step)
 		case durable.WaitTimer, durable.WaitSignal, durable.WaitChild:
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
@@ -11,7 +13,7 @@ import (
 
 type resolveCmd struct {
 	Ref    string `arg:"" help:"The run."`
-	Step   int    `arg:"" help:"Number of the step, as orpine steps prints it."`
+	Step   string `arg:"" help:"The step, as orpine steps prints it; a number alone is one of the last segment."`
 	Done   string `help:"It happened; this is its result." xor:"how" required:"" placeholder:"JSON"`
 	Retry  bool   `help:"It did not happen: do it." xor:"how" required:""`
 	Fail   string `help:"It did not happen: fail the step with this reason." xor:"how" required:"" placeholder:"REASON"`
@@ -25,7 +27,7 @@ happened or not, and Orpine never repeats it by itself. Look, then say.
 
 Examples:
   orpine resolve @last 4 --done '{"content": "sent"}'
-  orpine resolve @last 4 --retry`
+  orpine resolve @last 1.3 --retry`
 }
 
 // Run resolves a step in doubt.
@@ -37,9 +39,40 @@ func (c *resolveCmd) Run(ctx context.Context, a *app) error {
 			return durable.Errorf(durable.CodeInvalid, "--done %s is not JSON; quote a text: '\"…\"'", c.Done)
 		}
 	}
-	return a.give(ctx, c.Ref, c.Detach, func(ctx context.Context, h local.Hands, id durable.RunID) error {
-		return h.Resolve(ctx, id, c.Step, resolution)
+	r, id, err := a.read(ctx, c.Ref)
+	if err != nil {
+		return err
+	}
+	step, err := c.step(ctx, r, id)
+	if err = closing(err, r); err != nil {
+		return err
+	}
+	return a.give(ctx, string(id), c.Detach, func(ctx context.Context, h local.Hands, id durable.RunID) error {
+		return h.Resolve(ctx, id, step.Command, resolution)
 	})
+}
+
+// step finds the step that is meant. Only one of the last segment can be in doubt.
+func (c *resolveCmd) step(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.StepID, error) {
+	step, err := durable.ParseStepID(c.Step)
+	if err != nil {
+		return step, err
+	}
+	steps, err := r.Steps(ctx, id)
+	if err != nil {
+		return step, err
+	}
+	last := lastSegment(steps)
+	if !strings.Contains(c.Step, ".") {
+		step.Segment = last
+	}
+	switch {
+	case !slices.ContainsFunc(steps, func(s durable.Step) bool { return s.StepID() == step }):
+		return step, durable.Errorf(durable.CodeNotFound, "run %s has no step %s; orpine steps lists them", id, step)
+	case step.Segment != last:
+		return step, durable.Errorf(durable.CodeConflict, "step %s of run %s is not in doubt: it is of a segment that is over, the run is in segment %d", c.Step, id, last)
+	}
+	return step, nil
 }
 
 type resumeCmd struct {

@@ -61,12 +61,13 @@ func (c *showCmd) Run(ctx context.Context, a *app) error {
 	add("created", run.Created.Local().Format(time.DateTime))
 	add("changed", run.Updated.Local().Format(time.DateTime)+" ("+age(run.Updated)+" ago)")
 	for _, w := range run.Waits {
-		add("waits for", waitsFor(durable.Run{Waits: []durable.Wait{w}}))
+		add("waits for", waitsFor(durable.Run{Waits: []durable.Wait{w}}, lastSegment(steps)))
 		if w.Interrupt != nil {
 			add("  answer with", fmt.Sprintf("orpine answer%s %s TEXT", a.dataFlag(), run.ID))
 		}
 		if w.Kind == durable.WaitInDoubt {
-			add("  resolve with", fmt.Sprintf("orpine resolve%s %s %d --done JSON | --retry | --fail REASON", a.dataFlag(), run.ID, w.Command))
+			add("  resolve with", fmt.Sprintf("orpine resolve%s %s %s --done JSON | --retry | --fail REASON",
+				a.dataFlag(), run.ID, durable.StepID{Segment: lastSegment(steps), Command: w.Command}))
 		}
 	}
 	add("steps", stepCount(steps))

@@ -66,7 +66,7 @@ func (a *app) driveFrom(ctx context.Context, rt *owned, id durable.RunID, from i
 	if err == nil && run.Status.Final() {
 		err = a.afterwards(ctx, &rt.Reader, run)
 	}
-	return errors.Join(a.finish(run, err), rt.Close())
+	return errors.Join(a.finish(ctx, &rt.Reader, run, err), rt.Close())
 }
 
 // How often a run that another process drives is looked at, and after how many looks it is
@@ -87,7 +87,7 @@ func (a *app) lookOn(ctx context.Context, r *orpine.Reader, id durable.RunID, an
 	if err == nil && run.Status.Final() {
 		err = a.afterwards(ctx, r, run)
 	}
-	return a.finish(run, err)
+	return a.finish(ctx, r, run, err)
 }
 
 // watchOther waits until a run that another process drives comes to rest, or until that
