@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
@@ -295,7 +296,11 @@ func (a *app) finish(ctx context.Context, from *orpine.Reader, r durable.Run, er
 		}
 		return &runError{run: durable.Run{ID: r.ID, Status: r.Status, Reason: waitsFor(r, segment)}, hint: hintFor(a, r, segment)}
 	case durable.Blocked:
-		return &runError{run: r, hint: fmt.Sprintf("When it is mended: orpine resume%s %s", a.dataFlag(), r.ID)}
+		hint := fmt.Sprintf("When it is mended: orpine resume%s %s", a.dataFlag(), r.ID)
+		if strings.Contains(r.Reason, "damaged") {
+			hint = fmt.Sprintf("What is damaged is named by: orpine doctor --verify%s\n%s", a.dataFlag(), hint)
+		}
+		return &runError{run: r, hint: hint}
 	default:
 		return &runError{run: r}
 	}

@@ -122,6 +122,10 @@ func (a *app) checkRuns(ctx context.Context) error {
 	if diverge > 0 {
 		return &mismatchError{fmt.Sprintf("%d of %s would be blocked by this build; replay them with the one that wrote them, or fork them before the step", diverge, counted(all, "run"))}
 	}
+	if lack > 0 {
+		return environmentError{fmt.Errorf("%d of %s would be blocked here: give this build what they lack; if they are damaged, run orpine doctor --verify%s",
+			lack, counted(all, "run"), a.dataFlag())}
+	}
 	return nil
 }
 

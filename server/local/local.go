@@ -252,7 +252,7 @@ func (c *Client) send(ctx context.Context, id durable.RunID, verb string, o orde
 	}
 	var f durable.Failure
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&f); err != nil {
-		return durable.Errorf(durable.CodeInternal, "%s: the owner of the data directory answered with status %d", verb, resp.StatusCode)
+		return durable.Errorf(durable.CodeUnavailable, "%s: the owner of the data directory answered with status %d", verb, resp.StatusCode)
 	}
 	return &f
 }
