@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -47,6 +48,9 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 		return durable.Errorf(durable.CodeInvalid, "name a file: orpine check FILE")
 	}
 	f, err := a.checkFile(c.File)
+	if errors.Is(err, durable.ErrInvalid) {
+		return errors.Join(err, a.printProblems(c.File, err))
+	}
 	if err != nil {
 		return err
 	}
@@ -54,6 +58,23 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	if a.flags.Output == "table" || a.flags.Output == "wide" {
 		_, err := fmt.Fprintf(a.stdout, "%s: ok, %d agents, %d tools\n", c.File, len(f.Agents), len(f.Tools))
 		return err
+	}
+	return a.print(l)
+}
+
+// printProblems prints the faults of a file in the formats for programs; people read them
+// as the error.
+func (a *app) printProblems(path string, err error) error {
+	if a.flags.Output == "table" || a.flags.Output == "wide" {
+		return nil
+	}
+	problems := []config.Problem{{File: path, Message: err.Error()}}
+	if e, ok := errors.AsType[*config.Error](err); ok {
+		problems = e.Problems
+	}
+	var l listing
+	for _, p := range problems {
+		l.names, l.values = append(l.names, fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)), append(l.values, p)
 	}
 	return a.print(l)
 }
