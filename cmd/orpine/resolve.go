@@ -14,16 +14,17 @@ import (
 type resolveCmd struct {
 	Ref    string `arg:"" help:"The run."`
 	Step   string `arg:"" help:"The step, as orpine steps prints it; a number alone is one of the last segment."`
-	Done   string `help:"It happened; this is its result." xor:"how" required:"" placeholder:"JSON"`
-	Retry  bool   `help:"It did not happen: do it." xor:"how" required:""`
-	Fail   string `help:"It did not happen: fail the step with this reason." xor:"how" required:"" placeholder:"REASON"`
+	Done   string `help:"It happened; this is its result." xor:"how" placeholder:"JSON"`
+	Retry  bool   `help:"It did not happen: do it." xor:"how"`
+	Fail   string `help:"It did not happen: fail the step with this reason." xor:"how" placeholder:"REASON"`
 	Detach bool   `help:"Only record it; do not drive the run."`
 }
 
 // Help implements kong.HelpProvider.
 func (resolveCmd) Help() string {
 	return `An irreversible step whose process died before it could report is in doubt: it may have
-happened or not, and Orpine never repeats it by itself. Look, then say.
+happened or not, and Orpine never repeats it by itself. Look, then say one of --done, --retry
+and --fail.
 
 Examples:
   orpine resolve @last 4 --done '{"content": "sent"}'
@@ -32,6 +33,9 @@ Examples:
 
 // Run resolves a step in doubt.
 func (c *resolveCmd) Run(ctx context.Context, a *app) error {
+	if c.Done == "" && !c.Retry && c.Fail == "" {
+		return durable.Errorf(durable.CodeInvalid, "say what became of it: --done JSON, --retry or --fail REASON")
+	}
 	resolution := orpine.Resolution{Retry: c.Retry, Fail: c.Fail}
 	if c.Done != "" {
 		resolution.Done = json.RawMessage(c.Done)
