@@ -56,7 +56,7 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	}
 	l := listing{single: true, names: []string{f.Name}, values: []any{f}}
 	if a.flags.Output == "table" || a.flags.Output == "wide" {
-		_, err := fmt.Fprintf(a.stdout, "%s: ok, %d agents, %d tools\n", c.File, len(f.Agents), len(f.Tools))
+		_, err := fmt.Fprintf(a.stdout, "%s: ok, %s, %s\n", c.File, counted(len(f.Agents), "agent"), counted(len(f.Tools), "tool"))
 		return err
 	}
 	return a.print(l)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func (psCmd) Help() string {
 func (c *psCmd) Run(ctx context.Context, a *app) error {
 	r, err := orpine.OpenReader(ctx, a.flags.Data)
 	if errors.Is(err, durable.ErrNotFound) {
-		fmt.Fprintf(a.stderr, "no runs: there is no data directory %s yet\n", a.flags.Data)
+		a.tellNoRuns()
 		return a.print(runListing(nil))
 	}
 	if err != nil {
@@ -52,6 +53,15 @@ func (c *psCmd) Run(ctx context.Context, a *app) error {
 		}
 	}
 	return closing(a.print(l), r)
+}
+
+// tellNoRuns says that nothing was ever started here.
+func (a *app) tellNoRuns() {
+	what := "data directory"
+	if _, err := os.Stat(a.flags.Data); err == nil {
+		what = "database in"
+	}
+	fmt.Fprintf(a.stderr, "no runs: there is no %s %s yet\n", what, a.flags.Data)
 }
 
 // The column of what a run waits for, and its width.

@@ -33,11 +33,43 @@ func (c *waitCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.Timeout > 0 {
-		limited, cancel := context.WithTimeout(ctx, c.Timeout)
-		defer cancel()
-		ctx = limited
+	if c.Timeout <= 0 {
+		return c.wait(ctx, a, r, id)
 	}
+	limited, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	err = c.wait(limited, a, r, id)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return a.timedOut(ctx, id, c.Timeout)
+	}
+	return err
+}
+
+// timeoutError says what a run does after it was waited for in vain.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string { return e.text }
+
+func (*timeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+func (a *app) timedOut(ctx context.Context, id durable.RunID, after time.Duration) error {
+	r, _, err := a.read(ctx, string(id))
+	if err != nil {
+		return err
+	}
+	run, err := r.Get(ctx, id)
+	if err = closing(err, r); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("run %s is %s after %s", id, run.Status, after)
+	if why := waitsFor(run, 0); why != "" {
+		text += " (" + oneLine(why, waitsWidth) + ")"
+	}
+	return &timeoutError{text + fmt.Sprintf("; it is kept. Go on with: orpine wait%s %s", a.dataFlag(), id)}
+}
+
+// wait waits, and closes the reader.
+func (c *waitCmd) wait(ctx context.Context, a *app, r *orpine.Reader, id durable.RunID) error {
 	rt, err := a.open(ctx)
 	if errors.Is(err, durable.ErrConflict) {
 		fmt.Fprintf(a.stderr, "run %s is driven by another process\n", id)
