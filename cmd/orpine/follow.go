@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orpine-run/orpine"
@@ -41,7 +42,7 @@ func (a *app) newFollower(rt *orpine.Runtime, root durable.RunID) *follower {
 
 // watched is what has been shown of a run.
 type watched struct {
-	after int64         // seq of the last event shown
+	after atomic.Int64  // seq of the last event shown
 	over  chan struct{} // closed when its watch has ended
 }
 
@@ -93,12 +94,12 @@ func (f *follower) remainder(ctx context.Context) error {
 	for id, w := range f.known {
 		const page = 500
 		for more := true; more; {
-			entries, err := f.runtime.Entries(ctx, id, w.after, page)
+			entries, err := f.runtime.Entries(ctx, id, w.after.Load(), page)
 			if err != nil {
 				return err
 			}
 			for _, e := range entries {
-				w.after = e.Seq
+				w.after.Store(e.Seq)
 				f.show(event.Item{Event: &durable.Event{Run: id, Entry: e}})
 			}
 			more = len(entries) == page
@@ -171,8 +172,11 @@ func (f *follower) reply(ctx context.Context, r durable.Run) (bool, error) {
 		text := f.answer
 		f.answer = ""
 		if text == "" && f.app.talks() {
+			err := f.shown(ctx, r.ID)
 			f.progress.stop()
-			var err error
+			if err != nil {
+				return false, err
+			}
 			if text, err = f.app.prompt(ctx, *w.Interrupt); err != nil {
 				return false, err
 			}
@@ -184,6 +188,32 @@ func (f *follower) reply(ctx context.Context, r durable.Run) (bool, error) {
 		return err == nil, err
 	}
 	return false, nil
+}
+
+// shownInterval is how often it is looked whether all of a run is shown.
+const shownInterval = 5 * time.Millisecond
+
+// shown waits until the watch of a run has shown all that is recorded: a person is to read
+// the question before the prompt.
+func (f *follower) shown(ctx context.Context, id durable.RunID) error {
+	f.mu.Lock()
+	w := f.known[id]
+	f.mu.Unlock()
+	tick := time.NewTicker(shownInterval)
+	defer tick.Stop()
+	for {
+		more, err := f.runtime.Entries(ctx, id, w.after.Load(), 1)
+		if err != nil || len(more) == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-w.over:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // answerJSON is an answer as JSON: what is typed, unless that is JSON already.
@@ -205,12 +235,13 @@ func (f *follower) watch(ctx context.Context, id durable.RunID) bool {
 	if f.known[id] != nil {
 		return false
 	}
-	w := &watched{after: -1, over: make(chan struct{})}
+	w := &watched{over: make(chan struct{})}
+	w.after.Store(-1)
 	if id == f.root {
-		w.after = f.from
+		w.after.Store(f.from)
 	}
 	f.known[id] = w
-	items := f.runtime.Watch(ctx, id, w.after)
+	items := f.runtime.Watch(ctx, id, w.after.Load())
 	f.wg.Go(func() {
 		defer close(w.over)
 		f.showAll(ctx, items, w)
@@ -228,7 +259,7 @@ func (f *follower) showAll(ctx context.Context, items iter.Seq2[event.Item, erro
 		}
 		f.show(item)
 		if item.Event != nil {
-			w.after = item.Event.Seq
+			w.after.Store(item.Event.Seq)
 		}
 	}
 }
