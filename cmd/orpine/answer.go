@@ -23,7 +23,7 @@ func (answerCmd) Help() string {
 Examples:
   orpine answer @last accept
   orpine answer @last "leave R3 out"
-  orpine answer @last --question 0.7 '{"approve": true}'`
+  orpine answer @last --question feedback '{"approve": true}'`
 }
 
 // Run answers a question.

@@ -140,7 +140,7 @@ func (benchThreadCmd) Help() string {
 	return `One run makes N model calls over one thread, and calls a tool after every K-th. A token counts as
 4 bytes. written_per_unique is bytes_written / unique_bytes: how much is written for what is new.
 At the end the data directory is opened again (open_ms) and the run is brought back to life
-(replay_ms) by replaying all of its steps. The workload is as long as its calls take; --secs is
+(replay_ms) by replaying its last segment. The workload is as long as its calls take; --secs is
 only the measure of the floors.
 ` + benchHelp + `  orpine bench thread
   orpine bench thread --calls 100 --thread-tokens 20000 -o json`

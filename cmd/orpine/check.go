@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -21,7 +22,7 @@ func (checkCmd) Help() string {
 
 With --runs the last segment of every run that has not ended is replayed offline with the
 programs, tools and models of this build: before an upgrade takes over a data directory, it says
-which runs would be blocked. Exit code 8 when one diverges.
+which runs would be blocked. Exit code 8 when one diverges, else 3 when one cannot be loaded.
 
 Examples:
   orpine check agent.yaml
@@ -47,13 +48,33 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 		return durable.Errorf(durable.CodeInvalid, "name a file: orpine check FILE")
 	}
 	f, err := a.checkFile(c.File)
+	if errors.Is(err, durable.ErrInvalid) {
+		return errors.Join(err, a.printProblems(c.File, err))
+	}
 	if err != nil {
 		return err
 	}
 	l := listing{single: true, names: []string{f.Name}, values: []any{f}}
 	if a.flags.Output == "table" || a.flags.Output == "wide" {
-		_, err := fmt.Fprintf(a.stdout, "%s: ok, %d agents, %d tools\n", c.File, len(f.Agents), len(f.Tools))
+		_, err := fmt.Fprintf(a.stdout, "%s: ok, %s, %s\n", c.File, counted(len(f.Agents), "agent"), counted(len(f.Tools), "tool"))
 		return err
+	}
+	return a.print(l)
+}
+
+// printProblems prints the faults of a file in the formats for programs; people read them
+// as the error.
+func (a *app) printProblems(path string, err error) error {
+	if a.flags.Output == "table" || a.flags.Output == "wide" {
+		return nil
+	}
+	problems := []config.Problem{{File: path, Message: err.Error()}}
+	if e, ok := errors.AsType[*config.Error](err); ok {
+		problems = e.Problems
+	}
+	var l listing
+	for _, p := range problems {
+		l.names, l.values = append(l.names, fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)), append(l.values, p)
 	}
 	return a.print(l)
 }

@@ -25,7 +25,7 @@ func (diffCmd) Help() string {
 input, output or error. Exit code 0 when the runs are equal, 1 when they are not.
 
 Examples:
-  orpine diff @last nightly
+  orpine diff nightly nightly-fork
   orpine diff 38g7k5 38g7m2 -o json | jq '.steps[] | select(.differs != [])'`
 }
 
@@ -51,6 +51,10 @@ func (c *diffCmd) Run(ctx context.Context, a *app) error {
 	}
 	idB, err := r.Find(ctx, c.B)
 	if err != nil {
+		return closing(err, r)
+	}
+	if idA == idB && c.A != c.B {
+		err := durable.Errorf(durable.CodeConflict, "%s and %s are both run %s: name the one you mean by its ID, which orpine ps lists", c.A, c.B, idA)
 		return closing(err, r)
 	}
 	d, err := compareRuns(ctx, r, idA, idB)

@@ -24,7 +24,7 @@ func (doctorCmd) Help() string {
 and at which models can be used. With --verify it reads all that is stored: the pages of the
 database, every entry against its chain, every blob against its hash, every run against its
 entries; each thing that is damaged is named. It works beside a process that drives the
-directory and changes nothing. Exit code 3 when something is broken.
+directory and changes no run. Exit code 3 when something is broken.
 
 Examples:
   orpine doctor
@@ -84,9 +84,9 @@ func (c *doctorCmd) directory(ctx context.Context, a *app) []finding {
 	if err != nil {
 		return append(findings, finding{"database", broken, closing(err, r).Error()})
 	}
-	detail := fmt.Sprintf("%d runs; --verify reads all of it", report.Runs)
+	detail := counted(report.Runs, "run") + "; --verify reads all of it"
 	if c.Verify {
-		detail = fmt.Sprintf("%d runs, %d entries and %d blobs read", report.Runs, report.Entries, report.Blobs)
+		detail = fmt.Sprintf("%s, %s and %s read", counted(report.Runs, "run"), counted(report.Entries, "entry"), counted(report.Blobs, "blob"))
 	}
 	findings = append(findings, finding{"database", sound, detail})
 	for _, problem := range report.Problems {

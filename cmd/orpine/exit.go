@@ -54,17 +54,15 @@ func (e *runError) code() int {
 		return exitWaiting
 	default:
 	}
-	if e.run.Error == nil {
-		return exitFailed
-	}
-	switch code := e.run.Error.Code; {
-	case e.run.Status == durable.Blocked && code == durable.CodeConflict:
+	failure := e.run.Error
+	switch {
+	case e.run.Status == durable.Blocked && failure != nil && failure.Code == durable.CodeConflict:
 		return exitMismatch
-	case e.run.Status == durable.Blocked && code != durable.CodeInternal:
+	case e.run.Status == durable.Blocked:
 		return exitEnvironment
-	case code == durable.CodeDenied:
+	case failure != nil && failure.Code == durable.CodeDenied:
 		return exitDenied
-	case code == durable.CodeExhausted:
+	case failure != nil && failure.Code == durable.CodeExhausted:
 		return exitExhausted
 	}
 	return exitFailed
@@ -74,6 +72,13 @@ func (e *runError) code() int {
 type environmentError struct{ error }
 
 func (e environmentError) Unwrap() error { return e.error }
+
+// damage reports whether a data directory could not be read as it was written: the store
+// and the journal give that the code internal. A fault of the command itself has no code.
+func damage(err error) bool {
+	_, ended := errors.AsType[*runError](err)
+	return !ended && errors.Is(err, durable.ErrInternal)
+}
 
 // report prints an error and turns it into an exit code, here and nowhere else.
 func (a *app) report(ctx context.Context, err error) int {
@@ -95,6 +100,10 @@ func (a *app) report(ctx context.Context, err error) int {
 		return exitFailed // what differs was the answer
 	}
 	fmt.Fprintln(a.stderr, "orpine:", err)
+	if damage(err) {
+		fmt.Fprintf(a.stderr, "Run orpine doctor --verify%s: it names all that is damaged. Restore a backup, or import an export elsewhere.\n", a.dataFlag())
+		return exitEnvironment
+	}
 	if r, ok := errors.AsType[*runError](err); ok {
 		return r.code()
 	}

@@ -73,7 +73,7 @@ func (c *exportCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (c *exportCmd) tell(a *app, sum orpine.Contents) {
-	fmt.Fprintf(a.stderr, "%d runs, %d entries, %d blobs\n", sum.Runs, sum.Entries, sum.Blobs)
+	fmt.Fprintf(a.stderr, "%s, %s, %s\n", counted(sum.Runs, "run"), counted(sum.Entries, "entry"), counted(sum.Blobs, "blob"))
 	if sum.Absent > 0 {
 		fmt.Fprintf(a.stderr, "%d values look like references to blobs that are not here; they are exported as they are\n", sum.Absent)
 	}

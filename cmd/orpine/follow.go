@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orpine-run/orpine"
@@ -40,7 +42,7 @@ func (a *app) newFollower(rt *orpine.Runtime, root durable.RunID) *follower {
 
 // watched is what has been shown of a run.
 type watched struct {
-	after int64         // seq of the last event shown
+	after atomic.Int64  // seq of the last event shown
 	over  chan struct{} // closed when its watch has ended
 }
 
@@ -92,12 +94,12 @@ func (f *follower) remainder(ctx context.Context) error {
 	for id, w := range f.known {
 		const page = 500
 		for more := true; more; {
-			entries, err := f.runtime.Entries(ctx, id, w.after, page)
+			entries, err := f.runtime.Entries(ctx, id, w.after.Load(), page)
 			if err != nil {
 				return err
 			}
 			for _, e := range entries {
-				w.after = e.Seq
+				w.after.Store(e.Seq)
 				f.show(event.Item{Event: &durable.Event{Run: id, Entry: e}})
 			}
 			more = len(entries) == page
@@ -170,8 +172,11 @@ func (f *follower) reply(ctx context.Context, r durable.Run) (bool, error) {
 		text := f.answer
 		f.answer = ""
 		if text == "" && f.app.talks() {
+			err := f.shown(ctx, r.ID)
 			f.progress.stop()
-			var err error
+			if err != nil {
+				return false, err
+			}
 			if text, err = f.app.prompt(ctx, *w.Interrupt); err != nil {
 				return false, err
 			}
@@ -183,6 +188,32 @@ func (f *follower) reply(ctx context.Context, r durable.Run) (bool, error) {
 		return err == nil, err
 	}
 	return false, nil
+}
+
+// shownInterval is how often it is looked whether all of a run is shown.
+const shownInterval = 5 * time.Millisecond
+
+// shown waits until the watch of a run has shown all that is recorded: a person is to read
+// the question before the prompt.
+func (f *follower) shown(ctx context.Context, id durable.RunID) error {
+	f.mu.Lock()
+	w := f.known[id]
+	f.mu.Unlock()
+	tick := time.NewTicker(shownInterval)
+	defer tick.Stop()
+	for {
+		more, err := f.runtime.Entries(ctx, id, w.after.Load(), 1)
+		if err != nil || len(more) == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-w.over:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // answerJSON is an answer as JSON: what is typed, unless that is JSON already.
@@ -204,12 +235,13 @@ func (f *follower) watch(ctx context.Context, id durable.RunID) bool {
 	if f.known[id] != nil {
 		return false
 	}
-	w := &watched{after: -1, over: make(chan struct{})}
+	w := &watched{over: make(chan struct{})}
+	w.after.Store(-1)
 	if id == f.root {
-		w.after = f.from
+		w.after.Store(f.from)
 	}
 	f.known[id] = w
-	items := f.runtime.Watch(ctx, id, w.after)
+	items := f.runtime.Watch(ctx, id, w.after.Load())
 	f.wg.Go(func() {
 		defer close(w.over)
 		f.showAll(ctx, items, w)
@@ -227,7 +259,7 @@ func (f *follower) showAll(ctx context.Context, items iter.Seq2[event.Item, erro
 		}
 		f.show(item)
 		if item.Event != nil {
-			w.after = item.Event.Seq
+			w.after.Store(item.Event.Seq)
 		}
 	}
 }
@@ -277,7 +309,7 @@ func (f *follower) settle(ctx context.Context, id durable.RunID) {
 }
 
 // finish prints how a followed run ended and turns that into the command's error.
-func (a *app) finish(r durable.Run, err error) error {
+func (a *app) finish(ctx context.Context, from *orpine.Reader, r durable.Run, err error) error {
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintf(a.stderr, "detached; the run is kept. Go on with: orpine wait%s %s\n", a.dataFlag(), r.ID)
 		return err
@@ -289,9 +321,17 @@ func (a *app) finish(r durable.Run, err error) error {
 	case durable.Succeeded:
 		return a.printOutput(r)
 	case durable.Waiting:
-		return &runError{run: durable.Run{ID: r.ID, Status: r.Status, Reason: waitsFor(r)}, hint: hintFor(a, r)}
+		segment, err := doubtSegment(ctx, from, r)
+		if err != nil {
+			return err
+		}
+		return &runError{run: durable.Run{ID: r.ID, Status: r.Status, Reason: waitsFor(r, segment)}, hint: hintFor(a, r, segment)}
 	case durable.Blocked:
-		return &runError{run: r, hint: fmt.Sprintf("When it is mended: orpine resume%s %s", a.dataFlag(), r.ID)}
+		hint := fmt.Sprintf("When it is mended: orpine resume%s %s", a.dataFlag(), r.ID)
+		if strings.Contains(r.Reason, "damaged") {
+			hint = fmt.Sprintf("What is damaged is named by: orpine doctor --verify%s\n%s", a.dataFlag(), hint)
+		}
+		return &runError{run: r, hint: hint}
 	default:
 		return &runError{run: r}
 	}
@@ -305,15 +345,16 @@ func (a *app) dataFlag() string {
 	return " --data " + a.flags.Data
 }
 
-// hintFor says how a run that waits can go on.
-func hintFor(a *app, r durable.Run) string {
+// hintFor says how a run that waits can go on; its steps in doubt are of the segment.
+func hintFor(a *app, r durable.Run, segment int) string {
 	data := a.dataFlag()
 	for _, w := range r.Waits {
 		switch w.Kind {
 		case durable.WaitAnswer:
 			return fmt.Sprintf("Answer with: orpine answer%s %s TEXT", data, r.ID)
 		case durable.WaitInDoubt:
-			return fmt.Sprintf("Find out what happened, then: orpine resolve%s %s %d --done JSON | --retry | --fail REASON", data, r.ID, w.Command)
+			step := durable.StepID{Segment: segment, Command: w.Command}
+			return fmt.Sprintf("Find out what happened, then: orpine resolve%s %s %s --done JSON | --retry | --fail REASON", data, r.ID, step)
 		case durable.WaitTimer, durable.WaitSignal, durable.WaitChild:
 		}
 	}

@@ -22,7 +22,7 @@ type forkCmd struct {
 	SetInput string   `help:"Another input of the run; @FILE reads a file." placeholder:"JSON"`
 	Model    string   `help:"Another model, for an agent." placeholder:"PROVIDER/NAME"`
 	Result   []string `help:"Record the JSON in FILE as the output of a step; may be repeated." sep:"none" placeholder:"STEP=FILE"`
-	Name     string   `help:"Name of the fork; that of the run when absent."`
+	Name     string   `help:"Name of the fork; that of the run with -fork behind it when absent."`
 	Yes      bool     `help:"Do not ask before irreversible effects happen again."`
 	Detach   bool     `help:"Start the fork and leave it to the next orpine wait."`
 }
@@ -94,18 +94,15 @@ func (c *forkCmd) forkOther(ctx context.Context, a *app, r *orpine.Reader, id du
 	if err != nil {
 		return err
 	}
-	if _, err = door.Fork(ctx, id, req); err != nil {
-		return closing(err, door)
+	_, err = door.Fork(ctx, id, req)
+	if err = closing(err, door); err != nil {
+		return err
 	}
 	fmt.Fprintf(a.stderr, "run %s  fork of %s, driven by another process\n", req.ID, id)
 	if c.Detach {
-		return closing(a.printStarted(ctx, r, req.ID), door)
+		return a.printStarted(ctx, r, req.ID)
 	}
-	run, err := watchOther(ctx, r, req.ID)
-	if err == nil && run.Status.Final() {
-		err = a.afterwards(ctx, r, run)
-	}
-	return closing(a.finish(run, err), door)
+	return a.lookOn(ctx, r, req.ID, "")
 }
 
 // request makes a request of the flags.
@@ -141,13 +138,16 @@ func (c *forkCmd) request(a *app) (orpine.ForkRequest, error) {
 	return req, err
 }
 
-// prepare asks what the fork will consist of. A text is enough as the input of an agent.
+// prepare gives the fork a name and asks what it will consist of. A text is enough as the input of an agent.
 func (c *forkCmd) prepare(ctx context.Context, r *orpine.Reader, id durable.RunID, req *orpine.ForkRequest) (*orpine.ForkPlan, error) {
+	run, err := r.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if req.Name == "" {
+		req.Name = forkName(run.Name)
+	}
 	if req.Input != nil {
-		run, err := r.Get(ctx, id)
-		if err != nil {
-			return nil, err
-		}
 		var text string
 		if run.Program == agent.Program && json.Unmarshal(req.Input, &text) == nil {
 			if req.Input, err = json.Marshal(agent.Input{Text: text}); err != nil {
@@ -156,6 +156,16 @@ func (c *forkCmd) prepare(ctx context.Context, r *orpine.Reader, id durable.RunI
 		}
 	}
 	return r.PlanFork(ctx, id, *req)
+}
+
+// forkName is the name of a fork that is given none. It is not that of its base: a name
+// means the newest run with it, and is to go on meaning the base.
+func forkName(base string) string {
+	const suffix = "-fork"
+	if base == "" || strings.HasSuffix(base, suffix) {
+		return base
+	}
+	return base + suffix
 }
 
 // announce says what the fork takes over and what happens again.

@@ -48,12 +48,12 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 		}
 		return closing(err, rt)
 	}
-	fmt.Fprintf(a.stderr, "%d runs, %d entries, %d blobs\n", len(got.Runs), got.Entries, got.Blobs)
+	fmt.Fprintf(a.stderr, "%s, %s, %s\n", counted(len(got.Runs), "run"), counted(got.Entries, "entry"), counted(got.Blobs, "blob"))
 	if c.Resume && len(got.Unfinished) > 0 {
 		return c.resume(ctx, a, rt, got)
 	}
 	for _, id := range got.Unfinished {
-		fmt.Fprintf(a.stderr, "run %s has not ended: orpine resume %s goes on with it\n", id, id)
+		fmt.Fprintf(a.stderr, "run %s has not ended: orpine resume%s %s goes on with it\n", id, a.dataFlag(), id)
 	}
 	l := listing{single: true, names: []string{string(got.Run)}, values: []any{got}, rows: [][]string{{string(got.Run)}}}
 	return closing(a.print(l), rt)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -32,36 +33,46 @@ func (c *logsCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	return closing(c.events(ctx, a, r, id), r)
+}
+
+// events prints them. As JSON they are one list.
+func (c *logsCmd) events(ctx context.Context, a *app, r *orpine.Reader, id durable.RunID) error {
+	show, end := a.printEvent, func() error { return nil }
+	if a.flags.Output == "json" {
+		out := &stream{app: a}
+		show, end = func(e *durable.Event) error { return out.add("", "", e) }, out.end
+	}
 	if c.Follow {
 		for item, err := range r.Follow(ctx, id, c.After) {
 			if err != nil {
-				return closing(err, r)
+				return err
 			}
-			if err := a.printEvent(item.Event); err != nil {
-				return closing(err, r)
+			if err := show(item.Event); err != nil {
+				return err
 			}
 		}
-		return r.Close()
+		return end()
 	}
 	for after := c.After; ; {
 		const page = 500
 		entries, err := r.Entries(ctx, id, after, page)
 		if err != nil {
-			return closing(err, r)
+			return err
 		}
 		for _, e := range entries {
 			after = e.Seq
-			if err := a.printEvent(&durable.Event{Run: id, Entry: e}); err != nil {
-				return closing(err, r)
+			if err := show(&durable.Event{Run: id, Entry: e}); err != nil {
+				return err
 			}
 		}
 		if len(entries) < page {
-			return r.Close()
+			return end()
 		}
 	}
 }
 
-// printEvent prints one event: a line for people, or JSON in the other formats.
+// printEvent prints one event: a line for people, or a value in the other formats.
 func (a *app) printEvent(e *durable.Event) error {
 	switch a.flags.Output {
 	case "table", "wide":
@@ -95,7 +106,10 @@ func eventText(e *durable.Entry) string {
 			text += fmt.Sprintf(" (attempt %d)", e.Attempt)
 		}
 	case durable.EntryAttempt:
-		text += fmt.Sprintf(" attempt %d failed, next at %s", e.Attempt, e.Until.Local().Format("15:04:05.000"))
+		text += fmt.Sprintf(" attempt %d", e.Attempt)
+		if !e.Until.IsZero() { // else it was not begun, or an operator ordered the next one
+			text += " failed, next at " + e.Until.Local().Format("15:04:05.000")
+		}
 	case durable.EntryTimer:
 		text = "until " + e.Until.Local().Format("15:04:05.000")
 	case durable.EntryAsked:

@@ -10,12 +10,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -103,6 +105,7 @@ Examples:
 // Main runs one command line and returns its exit code.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) int {
 	var c cli
+	args = spelled(args)
 	a := newApp(&c, stdin, stdout, stderr, env)
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("orpine"), kong.Description(description), kong.UsageOnError(),
@@ -113,15 +116,12 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		fmt.Fprintln(stderr, "orpine:", err)
 		return exitInternal
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // help was printed
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "orpine: %v\nTry 'orpine --help'.\n", err)
+		fmt.Fprintf(stderr, "orpine: %v\nTry '%s --help'.\n", err, verbOf(err))
 		return exitUsage
 	}
 	if c.Data == "" {
@@ -129,6 +129,33 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	}
 	a.parser, a.args = parser, args
 	return a.report(ctx, parsed.Run())
+}
+
+// spelled is the command line as it is meant: nothing asks for help, and --version and help
+// are what people try first.
+func spelled(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case len(args) == 1 && args[0] == "--version":
+		return []string{"version"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
+}
+
+// verbOf is the command as far as it was understood.
+func verbOf(err error) string {
+	path := "orpine"
+	if e, ok := errors.AsType[*kong.ParseError](err); ok {
+		for _, p := range e.Context.Path {
+			if p.Command != nil {
+				path = "orpine " + p.Command.Path()
+			}
+		}
+	}
+	return path
 }
 
 // onlyVerb leaves out all verbs but the one that the command line begins with: to make a

@@ -106,14 +106,10 @@ func (a *app) giveOther(ctx context.Context, r *orpine.Reader, id durable.RunID,
 	if err != nil {
 		return err
 	}
-	err = do(ctx, door, id)
+	err = closing(do(ctx, door, id), door)
 	if err != nil || leave {
-		return closing(err, door)
+		return err
 	}
 	fmt.Fprintf(a.stderr, "run %s is driven by another process\n", id)
-	run, err := watchOther(ctx, r, id)
-	if err == nil && run.Status.Final() {
-		err = a.afterwards(ctx, r, run)
-	}
-	return closing(a.finish(run, err), door)
+	return a.lookOn(ctx, r, id, "")
 }

@@ -162,10 +162,17 @@ func (p *progress) line(e *durable.Entry) string {
 		if e.Error != nil {
 			return p.paint(red, "✗") + fmt.Sprintf(" %-14s %s", e.Name, oneLine(e.Error.Message, 120))
 		}
+		if e.Started.IsZero() { // a fork was given the result
+			return p.paint(green, "✓") + fmt.Sprintf(" %-14s given", e.Name)
+		}
 		return p.paint(green, "✓") + fmt.Sprintf(" %-14s %s", e.Name, span(e.Time.Sub(e.Started)))
 	case durable.EntryAttempt:
 		p.over(e)
-		return p.paint(yellow, "↻") + fmt.Sprintf(" %-14s attempt %d: %s; next in %s", e.Name, e.Attempt, oneLine(e.Error.Message, 100), span(e.Until.Sub(e.Time)))
+		next := ""
+		if !e.Until.IsZero() {
+			next = "; next in " + span(e.Until.Sub(e.Time))
+		}
+		return p.paint(yellow, "↻") + fmt.Sprintf(" %-14s attempt %d: %s%s", e.Name, e.Attempt, oneLine(e.Error.Message, 100), next)
 	case durable.EntryChild:
 		return p.paint(dim, "▸") + fmt.Sprintf(" %-14s run %s", e.Name, e.Child)
 	case durable.EntryChildDone:

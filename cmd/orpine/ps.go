@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +31,7 @@ func (psCmd) Help() string {
 func (c *psCmd) Run(ctx context.Context, a *app) error {
 	r, err := orpine.OpenReader(ctx, a.flags.Data)
 	if errors.Is(err, durable.ErrNotFound) {
-		fmt.Fprintf(a.stderr, "no runs: there is no data directory %s yet\n", a.flags.Data)
+		a.tellNoRuns()
 		return a.print(runListing(nil))
 	}
 	if err != nil {
@@ -43,14 +45,36 @@ func (c *psCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return closing(err, r)
 	}
-	return closing(a.print(runListing(runs)), r)
+	l := runListing(runs)
+	for i, run := range runs {
+		segment, err := doubtSegment(ctx, r, run)
+		if err == nil && segment > 0 { // a run that cannot be read is listed all the same
+			l.rows[i][waitsColumn] = oneLine(waitsFor(run, segment), waitsWidth)
+		}
+	}
+	return closing(a.print(l), r)
 }
+
+// tellNoRuns says that nothing was ever started here.
+func (a *app) tellNoRuns() {
+	what := "data directory"
+	if _, err := os.Stat(a.flags.Data); err == nil {
+		what = "database in"
+	}
+	fmt.Fprintf(a.stderr, "no runs: there is no %s %s yet\n", what, a.flags.Data)
+}
+
+// The column of what a run waits for, and its width.
+const (
+	waitsColumn = 4
+	waitsWidth  = 60
+)
 
 func runListing(runs []durable.Run) listing {
 	l := listing{head: []string{"RUN", "NAME", "STATUS", "AGE", "WAITS FOR", "PROGRAM", "PARENT", "CREATED"}, wide: 3}
 	for _, r := range runs {
 		l.rows = append(l.rows, []string{
-			string(r.ID), orDash(r.Name), string(r.Status), age(r.Created), orDash(oneLine(waitsFor(r), 60)),
+			string(r.ID), orDash(r.Name), string(r.Status), age(r.Created), orDash(oneLine(waitsFor(r, 0), waitsWidth)),
 			r.Program, orDash(string(r.Parent)), r.Created.Local().Format(time.DateTime),
 		})
 		l.names = append(l.names, string(r.ID))
@@ -59,8 +83,26 @@ func runListing(runs []durable.Run) listing {
 	return l
 }
 
-// waitsFor says in a few words why a run stands still.
-func waitsFor(r durable.Run) string {
+// doubtSegment is the segment of the steps in doubt for which a run waits; 0 if it does
+// not wait for any.
+func doubtSegment(ctx context.Context, r *orpine.Reader, run durable.Run) (int, error) {
+	if !slices.ContainsFunc(run.Waits, func(w durable.Wait) bool { return w.Kind == durable.WaitInDoubt }) {
+		return 0, nil
+	}
+	steps, err := r.Steps(ctx, run.ID)
+	return lastSegment(steps), err
+}
+
+// lastSegment is that of the last step. A run waits only for what is in it.
+func lastSegment(steps []durable.Step) int {
+	if len(steps) == 0 {
+		return 0
+	}
+	return steps[len(steps)-1].Segment
+}
+
+// waitsFor says in a few words why a run stands still; its steps in doubt are of the segment.
+func waitsFor(r durable.Run, segment int) string {
 	if r.Reason != "" {
 		return r.Reason
 	}
@@ -76,7 +118,7 @@ func waitsFor(r durable.Run) string {
 		case durable.WaitChild:
 			list = append(list, "child "+string(w.Child))
 		case durable.WaitInDoubt:
-			list = append(list, fmt.Sprintf("in doubt: step %d %s", w.Command, w.Name))
+			list = append(list, fmt.Sprintf("in doubt: step %s %s", durable.StepID{Segment: segment, Command: w.Command}, w.Name))
 		}
 	}
 	return strings.Join(list, "; ")

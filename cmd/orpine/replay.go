@@ -65,9 +65,12 @@ func (c *replayCmd) Run(ctx context.Context, a *app) error {
 	return err
 }
 
-func counted(n int, what string) string {
+func counted[N int | int64](n N, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if stem, ok := strings.CutSuffix(what, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
@@ -88,7 +91,7 @@ func divergenceText(d *orpine.Divergence) string {
 func (a *app) checkRuns(ctx context.Context) error {
 	r, err := orpine.OpenReader(ctx, a.flags.Data)
 	if errors.Is(err, durable.ErrNotFound) {
-		fmt.Fprintf(a.stderr, "no runs: there is no data directory %s yet\n", a.flags.Data)
+		a.tellNoRuns()
 		return a.print(listing{})
 	}
 	if err != nil {
@@ -121,6 +124,10 @@ func (a *app) checkRuns(ctx context.Context) error {
 	fmt.Fprintf(a.stderr, "%s checked: %d ok, %d diverge, %d cannot be loaded\n", counted(all, "run"), all-diverge-lack, diverge, lack)
 	if diverge > 0 {
 		return &mismatchError{fmt.Sprintf("%d of %s would be blocked by this build; replay them with the one that wrote them, or fork them before the step", diverge, counted(all, "run"))}
+	}
+	if lack > 0 {
+		return environmentError{fmt.Errorf("%d of %s would be blocked here: give this build what they lack; if they are damaged, run orpine doctor --verify%s",
+			lack, counted(all, "run"), a.dataFlag())}
 	}
 	return nil
 }

@@ -61,12 +61,17 @@ func (c *showCmd) Run(ctx context.Context, a *app) error {
 	add("created", run.Created.Local().Format(time.DateTime))
 	add("changed", run.Updated.Local().Format(time.DateTime)+" ("+age(run.Updated)+" ago)")
 	for _, w := range run.Waits {
-		add("waits for", waitsFor(durable.Run{Waits: []durable.Wait{w}}))
+		if w.Kind == durable.WaitTimer {
+			add("waits until", w.Until.Local().Format(time.DateTime))
+			continue
+		}
+		add("waits for", waitsFor(durable.Run{Waits: []durable.Wait{w}}, lastSegment(steps)))
 		if w.Interrupt != nil {
 			add("  answer with", fmt.Sprintf("orpine answer%s %s TEXT", a.dataFlag(), run.ID))
 		}
 		if w.Kind == durable.WaitInDoubt {
-			add("  resolve with", fmt.Sprintf("orpine resolve%s %s %d --done JSON | --retry | --fail REASON", a.dataFlag(), run.ID, w.Command))
+			add("  resolve with", fmt.Sprintf("orpine resolve%s %s %s --done JSON | --retry | --fail REASON",
+				a.dataFlag(), run.ID, durable.StepID{Segment: lastSegment(steps), Command: w.Command}))
 		}
 	}
 	add("steps", stepCount(steps))

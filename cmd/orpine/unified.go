@@ -24,7 +24,7 @@ func valueDiff(nameA string, a json.RawMessage, nameB string, b json.RawMessage)
 	if len(left) > diffLines || len(right) > diffLines {
 		return head + fmt.Sprintf("%d and %d bytes", len(a), len(b))
 	}
-	all := unified(left, right)
+	all := shortened(unified(left, right))
 	if len(all) > diffShown {
 		all = append(all[:diffShown], fmt.Sprintf("… %d lines more", len(all)-diffShown))
 	}
@@ -43,13 +43,70 @@ func lines(v json.RawMessage) []string {
 	} else if json.Indent(&b, v, "", "  ") == nil {
 		text = b.String()
 	}
-	list := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	for i, line := range list {
-		if r := []rune(line); len(r) > diffWidth {
-			list[i] = string(r[:diffWidth/2-1]) + "…" + string(r[len(r)-diffWidth/2:])
+	return strings.Split(strings.TrimRight(text, "\n"), "\n")
+}
+
+// shortened makes the lines of a diff fit. Of a line that is too long, the part is shown in
+// which it differs from the one in its place on the other side.
+func shortened(all []string) []string {
+	list := make([]string, 0, len(all))
+	for len(all) > 0 {
+		gone := prefixed(all, "- ")
+		come := prefixed(all[gone:], "+ ")
+		if gone+come == 0 {
+			list, all = append(list, part(all[0], "")), all[1:]
+			continue
 		}
+		left, right := all[:gone], all[gone:gone+come]
+		for i, line := range left {
+			list = append(list, part(line, lineAt(right, i)))
+		}
+		for i, line := range right {
+			list = append(list, part(line, lineAt(left, i)))
+		}
+		all = all[gone+come:]
 	}
 	return list
+}
+
+// prefixed counts the lines at the beginning that have a prefix.
+func prefixed(lines []string, prefix string) int {
+	n := 0
+	for n < len(lines) && strings.HasPrefix(lines[n], prefix) {
+		n++
+	}
+	return n
+}
+
+func lineAt(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return ""
+}
+
+// part is what is shown of a line of a diff: where it is too long, what is around the first
+// character in which it differs from another.
+func part(line, other string) string {
+	const mark, before = len("- "), diffWidth / 4
+	a, b := []rune(line[mark:]), []rune(other)
+	if len(a) <= diffWidth {
+		return line
+	}
+	b = b[min(mark, len(b)):]
+	same := 0
+	for same < len(a) && same < len(b) && a[same] == b[same] {
+		same++
+	}
+	from := min(max(0, same-before), len(a)-diffWidth)
+	text := string(a[from : from+diffWidth])
+	if from > 0 {
+		text = "…" + text
+	}
+	if from+diffWidth < len(a) {
+		text += "…"
+	}
+	return line[:mark] + text
 }
 
 // unified is the lines of b against those of a: with "-" what only a has, with "+" what

@@ -19,7 +19,8 @@ type waitCmd struct {
 // Help implements kong.HelpProvider.
 func (waitCmd) Help() string {
 	return `Waits until the run ends or needs a person, and prints its answer. If no process owns the
-data directory, this one takes it and drives every unfinished run in it.
+data directory, this one takes it and drives every unfinished run in it; if another one does,
+it looks on, and takes over when that one is gone.
 
 Examples:
   orpine wait @last
@@ -32,18 +33,47 @@ func (c *waitCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.Timeout > 0 {
-		limited, cancel := context.WithTimeout(ctx, c.Timeout)
-		defer cancel()
-		ctx = limited
+	if c.Timeout <= 0 {
+		return c.wait(ctx, a, r, id)
 	}
+	limited, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	err = c.wait(limited, a, r, id)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return a.timedOut(ctx, id, c.Timeout)
+	}
+	return err
+}
+
+// timeoutError says what a run does after it was waited for in vain.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string { return e.text }
+
+func (*timeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+func (a *app) timedOut(ctx context.Context, id durable.RunID, after time.Duration) error {
+	r, _, err := a.read(ctx, string(id))
+	if err != nil {
+		return err
+	}
+	run, err := r.Get(ctx, id)
+	if err = closing(err, r); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("run %s is %s after %s", id, run.Status, after)
+	if why := waitsFor(run, 0); why != "" {
+		text += " (" + oneLine(why, waitsWidth) + ")"
+	}
+	return &timeoutError{text + fmt.Sprintf("; it is kept. Go on with: orpine wait%s %s", a.dataFlag(), id)}
+}
+
+// wait waits, and closes the reader.
+func (c *waitCmd) wait(ctx context.Context, a *app, r *orpine.Reader, id durable.RunID) error {
 	rt, err := a.open(ctx)
 	if errors.Is(err, durable.ErrConflict) {
-		run, err := watchOther(ctx, r, id)
-		if err == nil && run.Status.Final() {
-			err = a.afterwards(ctx, r, run)
-		}
-		return closing(a.finish(run, err), r)
+		fmt.Fprintf(a.stderr, "run %s is driven by another process\n", id)
+		return closing(a.lookOn(ctx, r, id, c.Answer), r)
 	}
 	if err != nil {
 		return closing(err, r)
@@ -68,25 +98,51 @@ func (a *app) driveFrom(ctx context.Context, rt *owned, id durable.RunID, from i
 	if err == nil && run.Status.Final() {
 		err = a.afterwards(ctx, &rt.Reader, run)
 	}
-	return errors.Join(a.finish(run, err), rt.Close())
+	return errors.Join(a.finish(ctx, &rt.Reader, run, err), rt.Close())
 }
 
-// otherInterval is how often a run that another process drives is looked at.
-const otherInterval = 200 * time.Millisecond
+// How often a run that another process drives is looked at, and after how many looks it is
+// tried whether that process is still there.
+const (
+	otherInterval = 200 * time.Millisecond
+	otherLooks    = 5
+)
 
-// watchOther waits for a run that another process drives.
-func watchOther(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.Run, error) {
+// lookOn waits for a run that another process drives, and drives it here from the moment
+// on at which nobody owns the data directory any more.
+func (a *app) lookOn(ctx context.Context, r *orpine.Reader, id durable.RunID, answer string) error {
+	run, o, err := a.watchOther(ctx, r, id)
+	if o != nil {
+		fmt.Fprintln(a.stderr, "the other process is gone: this one goes on")
+		return a.drive(ctx, o, id, answer, nil)
+	}
+	if err == nil && run.Status.Final() {
+		err = a.afterwards(ctx, r, run)
+	}
+	return a.finish(ctx, r, run, err)
+}
+
+// watchOther waits until a run that another process drives comes to rest, or until that
+// process is gone: then it returns the data directory, opened. To try is to ask for its
+// lock, which the owner does not notice.
+func (a *app) watchOther(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.Run, *owned, error) {
 	tick := time.NewTicker(otherInterval)
 	defer tick.Stop()
-	for {
+	for look := 1; ; look++ {
 		run, err := r.Get(ctx, id)
 		if err != nil || run.Status.Final() || run.Status == durable.Blocked || run.NeedsPerson() {
-			return run, err
+			return run, nil, err
+		}
+		if look%otherLooks == 0 {
+			o, err := a.open(ctx)
+			if err == nil || !errors.Is(err, durable.ErrConflict) {
+				return run, o, err
+			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return run, ctx.Err()
+			return run, nil, ctx.Err()
 		}
 	}
 }

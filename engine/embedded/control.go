@@ -82,11 +82,12 @@ func list(ids []string) string {
 	return strings.Join(ids, ", ")
 }
 
-// Resolution is what an operator says of a step in doubt.
+// Resolution is what an operator says of a step in doubt: exactly one of these. What is
+// not said stays out of its JSON, so that it is not read as a result that is null.
 type Resolution struct {
-	Done  json.RawMessage // it happened, with this result
-	Retry bool            // it did not happen: do it
-	Fail  string          // it did not happen: fail the step with this reason
+	Done  json.RawMessage `json:"done,omitempty"`  // it happened, with this result
+	Retry bool            `json:"retry,omitempty"` // it did not happen: do it
+	Fail  string          `json:"fail,omitempty"`  // it did not happen: fail the step with this reason
 }
 
 // Resolve ends the doubt about an irreversible step. Errors: not_found, conflict

@@ -136,6 +136,9 @@ func handler(h Hands) http.Handler {
 		if o.Resolution == nil {
 			return durable.Errorf(durable.CodeInvalid, "the order has no resolution")
 		}
+		if !single(*o.Resolution) {
+			return durable.Errorf(durable.CodeInvalid, "resolve step %d: say one thing of it: that it is done, to retry it or to fail it", o.Step)
+		}
 		return h.Resolve(ctx, id, o.Step, *o.Resolution)
 	})
 	handle("fork", func(ctx context.Context, id durable.RunID, o order) error {
@@ -146,6 +149,18 @@ func handler(h Hands) http.Handler {
 		return err
 	})
 	return mux
+}
+
+// single reports whether a resolution says one thing only. An older command sends a
+// result that is null with all that it says.
+func single(r orpine.Resolution) bool {
+	said := 0
+	for _, is := range []bool{r.Done != nil, r.Retry, r.Fail != ""} {
+		if is {
+			said++
+		}
+	}
+	return said == 1
 }
 
 // reply writes the outcome: nothing, or the failure as JSON. The code travels in the
@@ -237,7 +252,7 @@ func (c *Client) send(ctx context.Context, id durable.RunID, verb string, o orde
 	}
 	var f durable.Failure
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&f); err != nil {
-		return durable.Errorf(durable.CodeInternal, "%s: the owner of the data directory answered with status %d", verb, resp.StatusCode)
+		return durable.Errorf(durable.CodeUnavailable, "%s: the owner of the data directory answered with status %d", verb, resp.StatusCode)
 	}
 	return &f
 }

@@ -20,6 +20,7 @@ import (
 // hands notes what it is told and answers with err.
 type hands struct {
 	told []string
+	said []orpine.Resolution
 	err  error
 }
 
@@ -33,6 +34,7 @@ func (h *hands) Answer(_ context.Context, id durable.RunID, question string, ans
 }
 
 func (h *hands) Resolve(_ context.Context, id durable.RunID, command int, r orpine.Resolution) error {
+	h.said = append(h.said, r)
 	return h.note("resolve %s %d %s %v %s", id, command, r.Done, r.Retry, r.Fail)
 }
 func (h *hands) Resume(_ context.Context, id durable.RunID) error { return h.note("resume %s", id) }
@@ -92,6 +94,36 @@ func TestOrdersArrive(t *testing.T) {
 	want := []string{`answer r1 q "yes"`, `resolve r1 3 {"a":1} false `, "resume r1", "cancel r1 enough", "kill r1 now", `fork r1 as r2 at 2.3 with script/x {"a":1} 2.2 "out"`}
 	if diff := cmp.Diff(want, h.told); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// TestResolutions sends each of what can be said of a step in doubt: it must arrive as it is.
+func TestResolutions(t *testing.T) {
+	for _, x := range []struct {
+		name string
+		say  orpine.Resolution
+	}{
+		{"done", orpine.Resolution{Done: json.RawMessage(`{"a":1}`)}},
+		{"done with null", orpine.Resolution{Done: json.RawMessage(`null`)}},
+		{"retry", orpine.Resolution{Retry: true}},
+		{"fail", orpine.Resolution{Fail: "the post office is closed"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			h := &hands{}
+			if err := open(t, t.TempDir(), h).Resolve(t.Context(), "r1", 3, x.say); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]orpine.Resolution{x.say}, h.said); diff != "" {
+				t.Errorf("-sent +arrived\n%s", diff)
+			}
+		})
+	}
+	for _, say := range []orpine.Resolution{{}, {Retry: true, Fail: "no"}, {Done: json.RawMessage(`null`), Retry: true}} {
+		h := &hands{}
+		err := open(t, t.TempDir(), h).Resolve(t.Context(), "r1", 3, say)
+		if !errors.Is(err, durable.ErrInvalid) || len(h.said) > 0 {
+			t.Errorf("%+v: got %v, and %v arrived", say, err, h.said)
+		}
 	}
 }
 
