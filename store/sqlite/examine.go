@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -45,6 +47,48 @@ func examine(path string) error {
 		}
 		time.Sleep(lookAgain)
 	}
+}
+
+// claims counts the stores of this process by database.
+var claims = struct {
+	sync.Mutex
+	of map[string]int
+}{of: map[string]int{}}
+
+// claim examines a database, unless another store of this process has it open: that has
+// examined it, and to close a file drops the locks that the whole process has on it, those
+// of SQLite too (fcntl(2)); then nothing would keep another process from taking the log away.
+func (s *Store) claim(path string) error {
+	if dir, err := filepath.EvalSymlinks(s.dir); err == nil {
+		path = filepath.Join(dir, File)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return unusable(err)
+	}
+	claims.Lock()
+	defer claims.Unlock()
+	if claims.of[path] == 0 {
+		if err := examine(path); err != nil {
+			return err
+		}
+	}
+	claims.of[path]++
+	s.claimed = path
+	return nil
+}
+
+// disclaim is called when the store has closed all of its files.
+func (s *Store) disclaim() {
+	claims.Lock()
+	defer claims.Unlock()
+	if s.claimed == "" {
+		return
+	}
+	if claims.of[s.claimed]--; claims.of[s.claimed] == 0 {
+		delete(claims.of, s.claimed)
+	}
+	s.claimed = ""
 }
 
 func look(path string) error {

@@ -58,6 +58,8 @@ type Store struct {
 
 	recent *recent // blobs
 
+	claimed string // see claim
+
 	closing sync.Once
 	closed  error
 }
@@ -84,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 func (s *Store) open(ctx context.Context, cfg Config) error {
 	path := filepath.Join(cfg.Dir, File)
 	if cfg.ReadOnly {
-		if err := examine(path); err != nil {
+		if err := s.claim(path); err != nil {
 			return err
 		}
 		if _, err := os.Stat(path); err != nil {
@@ -101,7 +103,7 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	if err := s.takeLock(cfg.Owner); err != nil {
 		return err
 	}
-	if err := examine(path); err != nil {
+	if err := s.claim(path); err != nil {
 		return err
 	}
 	if err := s.openWriter(ctx, path, cfg.ProcessDurability); err != nil {
@@ -288,6 +290,7 @@ func (s *Store) release() error {
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
+	s.disclaim()
 	return errors.Join(errs...)
 }
 
