@@ -64,7 +64,7 @@ func (c *forkCmd) Run(ctx context.Context, a *app) error {
 	if err := c.consent(ctx, a, plan, a.talks()); err != nil {
 		return closing(err, r)
 	}
-	o, err := a.open(ctx)
+	o, err := a.openTo(ctx, c.Detach)
 	if errors.Is(err, durable.ErrConflict) {
 		return closing(c.forkOther(ctx, a, r, id, req), r)
 	}

@@ -37,8 +37,13 @@ func (a *app) config() orpine.Config {
 }
 
 // open opens the data directory to drive its runs.
-func (a *app) open(ctx context.Context) (*owned, error) {
-	rt, err := orpine.Open(ctx, a.config())
+func (a *app) open(ctx context.Context) (*owned, error) { return a.openTo(ctx, false) }
+
+// openTo opens the data directory, to drive its runs or only to leave word there.
+func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
+	cfg := a.config()
+	cfg.Passive = leave
+	rt, err := orpine.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +93,7 @@ func (a *app) give(ctx context.Context, ref string, leave bool, do order) error 
 	if err != nil {
 		return err
 	}
-	o, err := a.open(ctx)
+	o, err := a.openTo(ctx, leave)
 	if errors.Is(err, durable.ErrConflict) {
 		return closing(a.giveOther(ctx, r, id, leave, do), r)
 	}

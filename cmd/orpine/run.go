@@ -57,7 +57,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if err := a.checkModel(d.Model); err != nil {
 		return err
 	}
-	rt, err := a.open(ctx)
+	rt, err := a.openTo(ctx, c.Detach)
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,11 @@ func (c *showCmd) Run(ctx context.Context, a *app) error {
 				a.dataFlag(), run.ID, durable.StepID{Segment: lastSegment(steps), Command: w.Command}))
 		}
 	}
+	for _, s := range steps {
+		if s.Status == durable.StepInDoubt && (run.Status.Final() || s.Segment != lastSegment(steps)) {
+			add("in doubt", fmt.Sprintf("step %s %s: it may have happened or not, and will not be told any more", s.StepID(), s.Name))
+		}
+	}
 	add("steps", stepCount(steps))
 	if run.Error != nil {
 		add("error", string(run.Error.Code)+": "+run.Error.Message)
