@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -292,6 +293,7 @@ func (t *try) report(e *durable.Entry, err error) {
 		l.stuck = lacking
 	case unknown:
 		l.unsure = append(l.unsure, t.command)
+		l.engine.log.WarnContext(l.engine.ctx, "a step is in doubt", slog.String("run", string(l.id)), slog.String("step", t.call.Name), slog.Any("cause", err))
 	case err != nil && l.engine.ctx.Err() != nil && !t.intent: // the process ends: the step will run again
 	default:
 		if l.appendLocked(e, nil) == nil { // refused only when the run is over, and then nobody wants to know
