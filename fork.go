@@ -127,23 +127,14 @@ func (r *Reader) CheckRuns(ctx context.Context, cfg Config) iter.Seq2[Checked, e
 			yield(Checked{}, err)
 			return
 		}
-		const page = 200
-		filter := Filter{Limit: page, Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}}
-		for {
-			runs, err := r.store.List(ctx, filter)
+		for run, err := range r.runs(ctx, durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked) {
 			if err != nil {
 				yield(Checked{}, err)
 				return
 			}
-			for _, run := range runs {
-				if !yield(r.checkRun(ctx, cfg, programs, run), ctx.Err()) || ctx.Err() != nil {
-					return
-				}
-			}
-			if len(runs) < page {
+			if !yield(r.checkRun(ctx, cfg, programs, run), ctx.Err()) || ctx.Err() != nil {
 				return
 			}
-			filter.Before = runs[page-1].N
 		}
 	}
 }

@@ -158,3 +158,26 @@ func (r *Reader) Follow(ctx context.Context, id durable.RunID, after int64) iter
 		}
 	}
 }
+
+// runs yields the runs of some statuses, or all, newest first, read a page at a time.
+func (r *Reader) runs(ctx context.Context, statuses ...durable.Status) iter.Seq2[store.Run, error] {
+	return func(yield func(store.Run, error) bool) {
+		const page = 500
+		for filter := (Filter{Limit: page, Statuses: statuses}); ; {
+			runs, err := r.store.List(ctx, filter)
+			if err != nil {
+				yield(store.Run{}, err)
+				return
+			}
+			for _, run := range runs {
+				if !yield(run, nil) {
+					return
+				}
+			}
+			if len(runs) < page || runs[page-1].N <= 1 { // the first run has 1; only a damaged one has less
+				return
+			}
+			filter.Before = runs[page-1].N
+		}
+	}
+}

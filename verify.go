@@ -45,34 +45,27 @@ func (r *Reader) Verify(ctx context.Context, v Verification) (Health, error) {
 	return h, err
 }
 
-// count counts the runs by status, a page at a time, and names rows that are damaged.
+// count counts the runs by status, and names rows that are damaged.
 func (r *Reader) count(ctx context.Context, h *Health, name bool) error {
-	const page = 1000
-	for filter := (Filter{Limit: page}); ; {
-		runs, err := r.store.List(ctx, filter)
+	for run, err := range r.runs(ctx) {
 		if err != nil {
 			return err
 		}
-		h.Runs += len(runs)
-		for _, run := range runs {
-			switch run.Status {
-			case durable.Queued, durable.Running, durable.Paused:
-				h.Unfinished++
-			case durable.Waiting:
-				h.Waiting++
-			case durable.Blocked:
-				h.Blocked++
-			case durable.Succeeded, durable.Failed, durable.Canceled, durable.Killed:
-			}
-			if run.Fault != nil && name {
-				h.Problems = bounded(h.Problems, run.Fault.Error())
-			}
+		h.Runs++
+		switch run.Status {
+		case durable.Queued, durable.Running, durable.Paused:
+			h.Unfinished++
+		case durable.Waiting:
+			h.Waiting++
+		case durable.Blocked:
+			h.Blocked++
+		case durable.Succeeded, durable.Failed, durable.Canceled, durable.Killed:
 		}
-		if len(runs) < page || runs[page-1].N <= 1 { // the first run has 1; only a damaged one has less
-			return nil
+		if run.Fault != nil && name {
+			h.Problems = bounded(h.Problems, run.Fault.Error())
 		}
-		filter.Before = runs[page-1].N
 	}
+	return nil
 }
 
 // bounded adds a text to a list; past the bound the last one counts those left out.

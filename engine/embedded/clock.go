@@ -76,9 +76,11 @@ func (c *clock) loop() {
 	}
 }
 
-// ring brings every due run to life and returns when the next one is due.
+// ring brings every due run to life and returns when the next one is due, or when those are
+// to be tried again that could not be read.
 func (c *clock) ring() time.Time {
 	e := c.engine
+	var missed atomic.Bool
 	for last, now := (store.Wakeup{}), time.Now(); ; {
 		due, next, err := e.store.Due(e.ctx, now, last, duePage)
 		if err != nil {
@@ -87,18 +89,18 @@ func (c *clock) ring() time.Time {
 			}
 			return time.Now().Add(retryDue)
 		}
-		var missed atomic.Bool
 		e.each(len(due), func(i int) {
 			if err := e.revive(due[i].Run); durable.CodeOf(err) == durable.CodeUnavailable {
 				missed.Store(true)
 			}
 		})
+		if len(due) == duePage {
+			last = due[len(due)-1]
+			continue
+		}
 		if again := time.Now().Add(retryDue); missed.Load() && (next.IsZero() || again.Before(next)) {
 			return again
 		}
-		if len(due) < duePage {
-			return next
-		}
-		last = due[len(due)-1]
+		return next
 	}
 }

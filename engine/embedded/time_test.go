@@ -387,3 +387,53 @@ func TestCanceledTimer(t *testing.T) {
 		}
 	})
 }
+
+// moody is a store of which one run cannot be read for a while.
+type moody struct {
+	store.Store
+	run  durable.RunID
+	well time.Time // from then on it can
+}
+
+// Run implements store.Runs.
+func (m *moody) Run(ctx context.Context, id durable.RunID) (store.Run, error) {
+	if id == m.run && time.Now().Before(m.well) {
+		return store.Run{}, durable.Errorf(durable.CodeUnavailable, "the disk is busy")
+	}
+	return m.Store.Run(ctx, id)
+}
+
+// TestDueRunThatCannotBeRead: a run whose time has come is woken as soon as it can be read,
+// and holds up no other.
+func TestDueRunThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, dir)
+		e := openEngine(t, s, sleeper())
+		for _, id := range []durable.RunID{"first", "second"} {
+			startSleep(t, e, id, time.Hour)
+		}
+		<-time.After(time.Second)
+		closeEngine(t, e, s)
+		<-time.After(day)
+		s = openStore(t, dir)
+		e = openEngine(t, &moody{Store: s, run: "first", well: time.Now().Add(5 * time.Second)}, sleeper())
+		defer closeEngine(t, e, s)
+		began := time.Now()
+		for id, within := range map[durable.RunID]time.Duration{"second": 0, "first": 7 * time.Second} {
+			for {
+				r, err := s.Run(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Status == durable.Succeeded && r.Updated.Sub(began) <= within {
+					break
+				}
+				if time.Since(began) > time.Minute {
+					t.Fatalf("run %s is %s since %s", id, r.Status, r.Updated.Sub(began))
+				}
+				<-time.After(time.Second)
+			}
+		}
+	})
+}
