@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -49,10 +50,16 @@ func reads[O any](output json.RawMessage) error {
 	}
 	dec := json.NewDecoder(bytes.NewReader(output))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(new(O)); err != nil {
-		return Errorf(CodeInvalid, "the result must be %s (%w)", wanted(t), err)
+	err := dec.Decode(new(O))
+	switch other, ok := errors.AsType[*json.UnmarshalTypeError](err); {
+	case err == nil:
+		return nil
+	case ok && other.Field == "": // its text names a Go type
+		return Errorf(CodeInvalid, "the result must be %s, not a JSON %s", wanted(t), other.Value)
+	case ok:
+		return Errorf(CodeInvalid, "the result must be %s; its %s is a JSON %s", wanted(t), other.Field, other.Value)
 	}
-	return nil
+	return Errorf(CodeInvalid, "the result must be %s (%w)", wanted(t), err)
 }
 
 // wanted describes a type in words of JSON.

@@ -129,3 +129,46 @@ func TestAttemptOf(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestCheckResult: a result that a person gives is one that the program can read, and nothing
+// else; the error says in words of JSON what would do.
+func TestCheckResult(t *testing.T) {
+	type sent struct {
+		ID   string   `json:"id"`
+		To   []string `json:"to,omitempty"`
+		Size int
+	}
+	check := func(f durable.StepFunc, output, want string) {
+		t.Helper()
+		err := f.Check(json.RawMessage(output))
+		if want == "" && err != nil {
+			t.Errorf("%s: %v", output, err)
+		}
+		if want != "" && (!errors.Is(err, durable.ErrInvalid) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want invalid with %q", output, err, want)
+		}
+	}
+	none := durable.StepOptions{}
+	send := durable.NewFunc("send", none, func(context.Context, int) (sent, error) { return sent{}, nil }).StepFunc
+	check(send, `{"id":"7","to":["a"]}`, "")
+	check(send, `{}`, "")
+	check(send, `"sent"`, `an object of these fields: {"id": ..., "to": ..., "Size": ...}, not a JSON string`)
+	check(send, `{"id":7}`, "its id is a JSON number")
+	check(send, `{"ID2":7}`, "unknown field")
+	check(send, `null`, "a result of null is none")
+	check(send, `{"id":`, "is not JSON")
+	count := durable.NewFunc("count", none, func(context.Context, int) (int, error) { return 0, nil }).StepFunc
+	check(count, `7`, "")
+	check(count, `"7"`, "must be a number, not a JSON string")
+	maybe := durable.NewFunc("maybe", none, func(context.Context, int) (*bool, error) { return nil, nil }).StepFunc
+	check(maybe, `null`, "")
+	check(maybe, `[]`, "true or false, not a JSON array")
+	list := durable.NewFunc("list", none, func(context.Context, int) ([]string, error) { return nil, nil }).StepFunc
+	check(list, `["a"]`, "")
+	check(list, `{}`, "a list")
+	table := durable.NewFunc("table", none, func(context.Context, int) (map[string]int, error) { return nil, nil }).StepFunc
+	check(table, `[]`, "an object, like {...}")
+	raw := durable.NewFunc("raw", none, func(context.Context, int) (json.RawMessage, error) { return nil, nil }).StepFunc
+	check(raw, `null`, "")
+	check(raw, `{`, "is not JSON")
+}
