@@ -76,13 +76,15 @@ type ChildCall struct {
 	Input      json.RawMessage
 	Definition json.RawMessage // pinned to the child; nil if its program has none
 	Abandon    bool            // the child outlives its parent; by default it is canceled with it
+	ID         RunID           // of the child, where it is known beforehand; "" = the engine chooses. One that is taken fails the child with conflict
 }
 
 // Program is what a run executes.
 type Program interface {
 	// Name is how runs refer to it; it is stored and must never change its meaning.
 	Name() string
-	// Run executes it. It returns the output, an error, or Continue(state).
+	// Run executes it. It returns the output, an error, or Continue(state). What it returns
+	// beside an error is kept as what it had by then, and reaches the parent with the error.
 	Run(ctx Context, input json.RawMessage) (json.RawMessage, error)
 	// Steps are the step functions it calls, registered with the engine once.
 	Steps() []StepFunc

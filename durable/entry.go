@@ -20,6 +20,8 @@ const (
 	EntryFired     EntryKind = "fired"     // a timer fired
 	EntrySignal    EntryKind = "signal"    // a signal was accepted
 	EntryAsked     EntryKind = "asked"     // a question was put
+	EntryVoted     EntryKind = "voted"     // somebody answered a question that more have to
+	EntryEscalated EntryKind = "escalated" // a question was put to more people
 	EntryAnswered  EntryKind = "answered"  // a question was answered
 	EntryChild     EntryKind = "child"     // a child was started
 	EntryChildDone EntryKind = "childdone" // a child ended
@@ -27,6 +29,8 @@ const (
 	EntryContinued EntryKind = "continued" // a new segment begins
 	EntryBlocked   EntryKind = "blocked"   // the run cannot go on by itself
 	EntryUnblocked EntryKind = "unblocked" // an operator lets it try again
+	EntryPaused    EntryKind = "paused"    // an operator stopped the run; it begins nothing
+	EntryResumed   EntryKind = "resumed"   // and let it go on
 	EntryEnded     EntryKind = "ended"     // the run is over
 	EntryForked    EntryKind = "forked"    // what comes before is from the base of this fork
 )
@@ -59,7 +63,7 @@ type Entry struct {
 	Attempt    int             `json:"attempt,omitempty"`    // steps: which try
 	Effect     Effect          `json:"effect,omitempty"`     // steps
 	Started    time.Time       `json:"started,omitzero"`     // steps: when this try began
-	Until      time.Time       `json:"until,omitzero"`       // timers: when due; attempts: when the next one is
+	Until      time.Time       `json:"until,omitzero"`       // timers: when due; attempts: when the next one is; questions: when the default counts
 	Epoch      int64           `json:"epoch,omitempty"`      // which opening of the data directory wrote it
 	InputHash  string          `json:"input_hash,omitempty"` // of the command's input, checked on replay unless it is AnyInput
 	Input      json.RawMessage `json:"input,omitempty"`
@@ -71,6 +75,7 @@ type Entry struct {
 	Parent     RunID           `json:"parent,omitempty"`
 	Definition string          `json:"definition,omitempty"` // started, forked: hash of the pinned definition
 	Interrupt  *Interrupt      `json:"ask,omitempty"`
+	By         string          `json:"by,omitempty"`     // answered, voted, paused, resumed, cancel: who did it, where that is known
 	Status     Status          `json:"status,omitempty"` // ended
 	Reason     string          `json:"reason,omitempty"`
 	Carry      []int64         `json:"carry,omitempty"`   // continued: seqs of signals not yet received

@@ -84,19 +84,47 @@ type Wait struct {
 	Kind      WaitKind   `json:"kind"`
 	Command   int        `json:"command"`
 	Name      string     `json:"name,omitempty"`  // inbox, child run or step
-	Until     time.Time  `json:"until,omitzero"`  // timers only
+	Until     time.Time  `json:"until,omitzero"`  // timers: when it fires; answers: when the default counts
 	Interrupt *Interrupt `json:"ask,omitempty"`   // answers only
 	Child     RunID      `json:"child,omitempty"` // children only
 }
 
-// Interrupt is a question to the world outside the run. It is resumed by ID with
-// [Engine.Answer]; the first answer wins.
+// Interrupt is a question to the world outside the run: an approval, a form, a question.
+// It is resumed by ID with [Engine.Answer]; the answer that counts is the first one, or
+// with a Quorum the first that enough people gave.
 type Interrupt struct {
 	ID      string          `json:"id"`                // unique in the run; set by the engine
 	Kind    string          `json:"kind"`              // "question" unless the asker says otherwise
 	Prompt  string          `json:"prompt"`            // what the person reads
 	Value   json.RawMessage `json:"value,omitempty"`   // what it is about
 	Options []string        `json:"options,omitempty"` // suggested answers; free text is accepted too
+	Schema  json.RawMessage `json:"schema,omitempty"`  // JSON Schema of the answer; nil = anything
+	Digest  string          `json:"digest,omitempty"`  // of what is decided: who answers may name it, and is refused if it differs
+	To      []string        `json:"to,omitempty"`      // whom it is for, by name; empty = whoever may answer
+
+	// Within is how long an answer is waited for, in nanoseconds; 0 = for ever. Then Default
+	// is the answer; without one the question fails with exhausted.
+	Within  time.Duration   `json:"within,omitempty"`
+	Default json.RawMessage `json:"default,omitempty"`
+	// Escalate asks more people, each some time after the question was put.
+	Escalate []Escalation `json:"escalate,omitempty"`
+	// Quorum is how many people must give the same answer; 0 = 1. One who rejects, with an
+	// answer whose action is "reject", needs no second.
+	Quorum int `json:"quorum,omitempty"`
+}
+
+// Escalation asks more people when a question is not answered.
+type Escalation struct {
+	After time.Duration `json:"after"` // the question was put, in nanoseconds
+	To    []string      `json:"to"`
+}
+
+// Reply is an answer to an interrupt, and who gave it.
+type Reply struct {
+	Interrupt string          `json:"interrupt,omitempty"` // its ID; empty = the only open one
+	Value     json.RawMessage `json:"value"`
+	By        string          `json:"by,omitempty"`     // who says so; needed for a quorum
+	Digest    string          `json:"digest,omitempty"` // of what was decided on; "" = not looked at
 }
 
 // Signal is a durable message to a run, delivered to the inbox of its name in

@@ -127,7 +127,8 @@ func Receive[T any](ctx Context, name string) (T, error) {
 	return v, err
 }
 
-// NewProgram makes a Program of a Go function with types. The steps are those it calls.
+// NewProgram makes a Program of a Go function with types. The steps are those it calls. What
+// it returns beside an error is kept unless it is the zero value.
 func NewProgram[I, O any](name string, fn func(ctx Context, in I) (O, error), steps ...StepFunc) Program {
 	return &goProgram[I, O]{name: name, fn: fn, steps: steps}
 }
@@ -147,10 +148,14 @@ func (p *goProgram[I, O]) Run(ctx Context, input json.RawMessage) (json.RawMessa
 		return nil, &Error{Code: CodeInvalid, Op: "decode input of " + p.name, Err: err}
 	}
 	out, err := p.fn(ctx, in)
-	if err != nil {
+	if err != nil && reflect.ValueOf(&out).Elem().IsZero() {
 		return nil, err
 	}
-	return encode(out)
+	data, unfit := encode(out)
+	if err != nil {
+		return data, err // what it had by then
+	}
+	return data, unfit
 }
 
 // Decode is for engines: it decodes a result, which is JSON for certain, into v. It is

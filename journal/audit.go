@@ -20,6 +20,7 @@ type audit struct {
 	ended    *durable.Entry
 	late     int64 // seq of the first entry behind the end; 0 = none
 	blocked  bool
+	paused   bool
 	commands map[int]*auditCommand // of the last segment
 	children []durable.RunID       // that its entries name, of all segments
 	open     map[durable.RunID]bool
@@ -33,7 +34,9 @@ type auditCommand struct {
 	intent   bool // of an irreversible step whose outcome is not recorded
 	until    time.Time
 	child    durable.RunID
-	question string
+	question *durable.Interrupt
+	put      time.Time // when the question was put
+	more     int       // how often it was put to more people
 }
 
 func newAudit(run *store.Run) *audit {
@@ -60,9 +63,13 @@ func (a *audit) entry(e *durable.Entry) {
 		a.commands = map[int]*auditCommand{}
 		clear(a.open)
 	case durable.EntryBlocked:
-		a.blocked = true
+		a.blocked, a.paused = true, false
 	case durable.EntryUnblocked, durable.EntryForked:
-		a.blocked = false
+		a.blocked, a.paused = false, false
+	case durable.EntryPaused:
+		a.paused = true
+	case durable.EntryResumed, durable.EntryCancel:
+		a.paused = false
 	case durable.EntryEnded:
 		end := *e
 		a.ended = &end
@@ -113,7 +120,12 @@ func (a *audit) command(e *durable.Entry) {
 		begin().until = e.Until
 	case durable.EntryAsked:
 		if e.Interrupt != nil {
-			begin().question = e.Interrupt.ID
+			c = begin()
+			c.question, c.put, c.until = e.Interrupt, e.Time, e.Until
+		}
+	case durable.EntryEscalated:
+		if c != nil {
+			c.more++
 		}
 	case durable.EntryChild:
 		begin().child = e.Child
@@ -146,7 +158,7 @@ func (a *audit) end() []string {
 		a.bad("status: it is %s, entry %d says %s", r.Status, a.ended.Seq, a.ended.Status)
 	case a.late != 0:
 		a.bad("entry %d: it follows the end of the run, entry %d", a.late, a.ended.Seq)
-	case !r.Status.Final() && a.blocked != (r.Status == durable.Blocked):
+	case !r.Status.Final() && (a.blocked != (r.Status == durable.Blocked) || a.paused != (r.Status == durable.Paused)):
 		a.bad("status: it is %s, which its entries do not say (last one %d: %s)", r.Status, a.last.Seq, a.last.Kind)
 	case !known(r.Status):
 		a.bad("status: there is no status %q", r.Status)
@@ -181,16 +193,31 @@ func (a *audit) waiting() {
 	}
 	var wake time.Time
 	for _, w := range r.Waits {
-		if w.Kind == durable.WaitTimer && (wake.IsZero() || w.Until.Before(wake)) {
-			wake = w.Until
-		}
 		if !a.fits(w) {
 			a.bad("waits: command %d (%s %s) is nothing that it can wait for", w.Command, w.Kind, w.Name)
+			continue
+		}
+		for _, at := range a.commands[w.Command].wakes(w.Kind) {
+			if wake.IsZero() || at.Before(wake) {
+				wake = at
+			}
 		}
 	}
 	if !wake.Equal(r.Wake) {
 		a.bad("wake: it is %s, its timers say %s", moment(r.Wake), moment(wake))
 	}
+}
+
+// wakes lists when something is to be done about a command that is waited for.
+func (c *auditCommand) wakes(kind durable.WaitKind) []time.Time {
+	var at []time.Time
+	if (kind == durable.WaitTimer || kind == durable.WaitAnswer) && !c.until.IsZero() {
+		at = append(at, c.until)
+	}
+	if kind == durable.WaitAnswer && c.more < len(c.question.Escalate) {
+		at = append(at, c.put.Add(c.question.Escalate[c.more].After))
+	}
+	return at
 }
 
 func moment(t time.Time) string {
@@ -212,7 +239,7 @@ func (a *audit) fits(w durable.Wait) bool {
 	case durable.WaitTimer:
 		return c.until.Equal(w.Until) && !c.intent
 	case durable.WaitAnswer:
-		return w.Interrupt != nil && c.question == w.Interrupt.ID
+		return w.Interrupt != nil && c.question != nil && c.question.ID == w.Interrupt.ID && c.until.Equal(w.Until)
 	case durable.WaitChild:
 		return c.child != "" && c.child == w.Child
 	case durable.WaitInDoubt:

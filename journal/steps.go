@@ -73,7 +73,8 @@ func (f *fold) add(e *durable.Entry) {
 	case durable.EntryEnded:
 		f.leave()
 	case durable.EntryStarted, durable.EntryClaimed, durable.EntrySignal, durable.EntryCancel,
-		durable.EntryBlocked, durable.EntryUnblocked, durable.EntryForked:
+		durable.EntryBlocked, durable.EntryUnblocked, durable.EntryForked, durable.EntryVoted, durable.EntryEscalated,
+		durable.EntryPaused, durable.EntryResumed:
 	}
 }
 

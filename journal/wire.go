@@ -26,6 +26,7 @@ type wire struct {
 	Child      durable.RunID      `json:"ch,omitempty"`
 	Parent     durable.RunID      `json:"p,omitempty"`
 	Definition string             `json:"d,omitempty"`
+	By         string             `json:"by,omitempty"`
 	Status     durable.Status     `json:"st,omitempty"`
 	Reason     string             `json:"r,omitempty"`
 	Segment    int                `json:"sg,omitempty"`
@@ -60,6 +61,7 @@ func encode(e *durable.Entry) ([]byte, error) {
 	b = appendString(b, "ch", string(e.Child))
 	b = appendString(b, "p", string(e.Parent))
 	b = appendString(b, "d", e.Definition)
+	b = appendString(b, "by", e.By)
 	b = appendString(b, "st", string(e.Status))
 	b = appendString(b, "r", e.Reason)
 	b = appendInt(b, "sg", int64(e.Segment))
@@ -150,7 +152,7 @@ func decode(seq int64, text []byte, e *durable.Entry) error {
 		Attempt: w.Attempt, Effect: w.Effect, Started: fromMicros(w.Started), Until: fromMicros(w.Until), Epoch: w.Epoch,
 		InputHash: w.InputHash, Input: w.Input, InputRef: w.InputRef, Output: w.Output, OutputRef: w.OutputRef,
 		Error: w.Error, Child: w.Child, Parent: w.Parent, Definition: w.Definition, Interrupt: w.Interrupt,
-		Status: w.Status, Reason: w.Reason, Carry: w.Carry, After: w.After, Segment: w.Segment,
+		By: w.By, Status: w.Status, Reason: w.Reason, Carry: w.Carry, After: w.After, Segment: w.Segment,
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func wireOf(e *durable.Entry) wire {
 	w := wire{
 		Kind: e.Kind, Time: e.Time.UnixMicro(), Command: e.Command, Name: e.Name, Func: e.Func, Attempt: e.Attempt,
 		Effect: e.Effect, Started: micros(e.Started), Until: micros(e.Until), Epoch: e.Epoch, InputHash: e.InputHash,
-		Child: e.Child, Parent: e.Parent, Definition: e.Definition, Status: e.Status, Reason: e.Reason, Segment: e.Segment,
+		Child: e.Child, Parent: e.Parent, Definition: e.Definition, By: e.By, Status: e.Status, Reason: e.Reason, Segment: e.Segment,
 		After: e.After, Carry: e.Carry, Interrupt: e.Interrupt, Error: e.Error, InputRef: e.InputRef, OutputRef: e.OutputRef,
 		Input: e.Input, Output: e.Output,
 	}

@@ -122,8 +122,13 @@ func eventText(e *durable.Entry) string {
 		text = ""
 	case durable.EntryEnded:
 		text = string(e.Status)
-	case durable.EntrySignal, durable.EntryAnswered, durable.EntryFired, durable.EntryChildDone,
-		durable.EntryCancel, durable.EntryBlocked, durable.EntryUnblocked:
+	case durable.EntryEscalated:
+		text += " to " + strings.Join(e.Interrupt.To, ", ")
+	case durable.EntrySignal, durable.EntryAnswered, durable.EntryVoted, durable.EntryFired, durable.EntryChildDone,
+		durable.EntryCancel, durable.EntryBlocked, durable.EntryUnblocked, durable.EntryPaused, durable.EntryResumed:
+	}
+	if e.By != "" {
+		text += " by " + e.By
 	}
 	if e.Reason != "" {
 		text += ": " + oneLine(e.Reason, 200)

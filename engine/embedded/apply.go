@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -18,6 +19,8 @@ func (x *exec) apply(e *durable.Entry) error {
 		return x.applyStep(e)
 	case durable.EntryTimer, durable.EntryAsked, durable.EntryChild:
 		return x.applyRecorded(e)
+	case durable.EntryVoted, durable.EntryEscalated:
+		return x.applyAsked(e)
 	case durable.EntryFired:
 		return x.finish(e, durable.CommandTimer)
 	case durable.EntryAnswered:
@@ -37,7 +40,7 @@ func (x *exec) apply(e *durable.Entry) error {
 			c.issued = e.Time // their time begins anew: they were asked for in the life of the base
 		}
 	case durable.EntryStarted, durable.EntryClaimed, durable.EntryContinued, durable.EntryBlocked,
-		durable.EntryUnblocked, durable.EntryEnded:
+		durable.EntryUnblocked, durable.EntryPaused, durable.EntryResumed, durable.EntryEnded:
 	}
 	return nil
 }
@@ -68,7 +71,22 @@ func (x *exec) applyRecorded(e *durable.Entry) error {
 		return err
 	}
 	c.recorded, c.busy = true, false
-	c.until, c.childID = e.Until, e.Child
+	c.until, c.childID, c.put = e.Until, e.Child, e.Time
+	return nil
+}
+
+// applyAsked takes in what became of a question before its answer.
+func (x *exec) applyAsked(e *durable.Entry) error {
+	if e.Command >= len(x.commands) || x.commands[e.Command].kind != durable.CommandAsk {
+		return x.mismatch(e, durable.CommandAsk)
+	}
+	if c := x.commands[e.Command]; e.Kind == durable.EntryEscalated {
+		c.busy = false
+		c.escalated++
+		if e.Interrupt != nil {
+			c.interrupt.To = slices.Concat(c.interrupt.To, e.Interrupt.To)
+		}
+	}
 	return nil
 }
 

@@ -168,14 +168,24 @@ func (t *try) intention() *durable.Entry {
 func (t *try) wanted() bool {
 	l := t.l
 	l.mu.Lock()
-	closing := l.engine.ctx.Err() != nil || l.engine.draining.Load()
-	wanted := !l.ended && !closing && t.segment == l.run.Segment
+	why := ""
+	switch {
+	case l.engine.ctx.Err() != nil, l.engine.draining.Load():
+		why = "not begun: the process was told to stop"
+	case l.paused():
+		why = "not begun: the run was paused"
+	}
+	wanted := !l.ended && why == "" && t.segment == l.run.Segment
 	if !wanted {
 		l.landed(t)
-		if closing && t.promised && t.segment == l.run.Segment {
+	}
+	if why != "" && t.segment == l.run.Segment {
+		if t.promised {
 			e := t.outcome(durable.EntryAttempt)
-			e.Error = &durable.Failure{Code: durable.CodeUnavailable, Message: "not begun: the process was told to stop"}
+			e.Error = &durable.Failure{Code: durable.CodeUnavailable, Message: why}
 			_ = l.appendLocked(e, nil) // refused only when the run is over
+		} else {
+			l.unsure = append(l.unsure, t.command)
 		}
 	}
 	l.mu.Unlock()

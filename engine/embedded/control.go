@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
@@ -20,66 +19,33 @@ func (e *Engine) Signal(ctx context.Context, id durable.RunID, s durable.Signal)
 	return e.record(ctx, id, &durable.Entry{Kind: durable.EntrySignal, Name: s.Name, Input: s.Data})
 }
 
-// Cancel implements durable.Engine.
+// Cancel implements durable.Engine. A run that is paused goes on, to clean up.
 func (e *Engine) Cancel(ctx context.Context, id durable.RunID, reason string) error {
-	l, err := e.acquire(ctx, id)
-	if err != nil {
-		return e.sure(ctx, id, err)
-	}
-	defer l.release()
+	return e.CancelAs(ctx, id, reason, "")
+}
+
+// CancelAs is Cancel in somebody's name.
+func (e *Engine) CancelAs(ctx context.Context, id durable.RunID, reason, by string) error {
+	return e.change(ctx, id, func(l *live, done func(error)) error { return l.cancel(reason, by, done) })
+}
+
+func (l *live) cancel(reason, by string, done func(error)) error {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.run.Status == durable.Blocked {
+		return durable.Errorf(durable.CodeConflict, "run %s is blocked: %s", l.id, l.run.Reason)
+	}
 	if l.queued { // it begins, only to find that it is canceled
-		e.queues.skip(id, l.run.Share)
+		l.engine.queues.skip(l.id, l.run.Share)
 		l.queued = false
 	}
-	l.mu.Unlock()
-	return e.recordIn(ctx, l, &durable.Entry{Kind: durable.EntryCancel, Reason: reason})
-}
-
-// Answer implements durable.Engine.
-func (e *Engine) Answer(ctx context.Context, run durable.RunID, id string, answer json.RawMessage) error {
-	if !json.Valid(answer) {
-		return durable.Errorf(durable.CodeInvalid, "answer %s: the answer is not JSON", run)
+	if err := l.appendLocked(&durable.Entry{Kind: durable.EntryCancel, Reason: reason, By: by}, done); err != nil {
+		return err
 	}
-	return e.decide(ctx, run, func(l *live) (*durable.Entry, error) {
-		q, err := l.question(id)
-		if err != nil {
-			return nil, err
-		}
-		q.answered = true
-		return &durable.Entry{Kind: durable.EntryAnswered, Command: q.command, Name: q.interrupt.ID, Output: answer}, nil
-	})
-}
-
-// question finds the open question with this id, or the only one; the caller holds l.mu.
-func (l *live) question(id string) (*question, error) {
-	if q, ok := l.questions[id]; ok {
-		if q.answered {
-			return nil, durable.Errorf(durable.CodeConflict, "question %s of run %s was answered before", id, l.run.ID)
-		}
-		return q, nil
+	if l.paused() {
+		l.setState(func(s *store.State) { s.Status, s.Waits = l.engine.onward(), nil })
 	}
-	var open []string
-	for key, q := range l.questions {
-		if !q.answered {
-			open = append(open, key)
-		}
-	}
-	slices.Sort(open)
-	switch {
-	case id != "":
-		return nil, durable.Errorf(durable.CodeNotFound, "run %s has no question %s; open: %s", l.run.ID, id, list(open))
-	case len(open) == 1:
-		return l.questions[open[0]], nil
-	}
-	return nil, durable.Errorf(durable.CodeConflict, "run %s has %d open questions (%s), name the one you mean", l.run.ID, len(open), list(open))
-}
-
-func list(ids []string) string {
-	if len(ids) == 0 {
-		return "none"
-	}
-	return strings.Join(ids, ", ")
+	return nil
 }
 
 // Resolution is what an operator says of a step in doubt: exactly one of these. What is
@@ -156,35 +122,4 @@ func (l *live) choose(choose func(*live) (*durable.Entry, error), done func(erro
 		return err
 	}
 	return l.appendLocked(entry, done)
-}
-
-// Resume lets a blocked run try again, after what blocked it was mended. Errors:
-// not_found, conflict when the run is not blocked.
-func (e *Engine) Resume(ctx context.Context, id durable.RunID) error {
-	l, err := e.reach(ctx, id)
-	if err != nil {
-		return e.sure(ctx, id, err)
-	}
-	defer l.release()
-	done := make(chan error, 1)
-	if err := l.unblock(func(err error) { done <- err }); err != nil {
-		return e.sure(ctx, id, err)
-	}
-	l.turnHere()
-	return await(ctx, done)
-}
-
-func (l *live) unblock(done func(error)) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.run.Status != durable.Blocked || l.ended {
-		return durable.Errorf(durable.CodeConflict, "run %s is %s, not blocked", l.id, l.run.Status)
-	}
-	l.loaded = make(chan struct{})
-	entry := &durable.Entry{Kind: durable.EntryUnblocked, Epoch: l.engine.store.Epoch()}
-	if err := l.appendLocked(entry, done); err != nil {
-		return err
-	}
-	l.setState(func(s *store.State) { s.Status, s.Reason = l.engine.onward(), "" })
-	return nil
 }

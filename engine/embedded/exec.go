@@ -50,12 +50,14 @@ type command struct {
 	interrupt durable.Interrupt
 
 	// what the journal says of it
-	recorded bool          // timer, child and ask: its own entry was applied
-	attempt  int           // last attempt that was begun or failed
-	intent   bool          // an intent without a result
-	until    time.Time     // timers: when due; steps: when the next attempt is
-	childID  durable.RunID // children
-	result   *durable.Entry
+	recorded  bool          // timer, child and ask: its own entry was applied
+	attempt   int           // last attempt that was begun or failed
+	intent    bool          // an intent without a result
+	until     time.Time     // timers: when due; steps: when the next attempt is; questions: when the default counts
+	childID   durable.RunID // children
+	put       time.Time     // questions: when they were put
+	escalated int           // questions: how often they were put to more people
+	result    *durable.Entry
 
 	// what the live run does about it
 	busy  bool // an attempt is in flight, or its own entry is being appended
@@ -113,6 +115,9 @@ func (x *exec) ending() *durable.Entry {
 		return &durable.Entry{Kind: durable.EntryEnded, Status: durable.Succeeded, Output: x.output}
 	}
 	end := &durable.Entry{Kind: durable.EntryEnded, Status: durable.Failed, Error: durable.FailureOf(err)}
+	if json.Valid(x.output) {
+		end.Output = x.output
+	}
 	if x.canceled && durable.CodeOf(err) == durable.CodeCanceled {
 		end.Status = durable.Canceled
 	}

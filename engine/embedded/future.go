@@ -33,14 +33,16 @@ func (f *future) Get(ctx durable.Context, out any) error {
 		return err
 	}
 	e := f.c.result
+	if out != nil {
+		f.x.fill(e)
+		if err := decode(f.c.name, e.Output, out); err != nil && e.Error == nil {
+			return err
+		}
+	}
 	if e.Error != nil {
 		return e.Error
 	}
-	if out == nil {
-		return nil
-	}
-	f.x.fill(e)
-	return decode(f.c.name, e.Output, out)
+	return nil
 }
 
 // refusedFuture is the result of a command that was never issued.

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -26,10 +27,7 @@ func (l *live) issue() {
 		case c.kind == durable.CommandTimer:
 			l.issueTimer(c, now)
 		case c.kind == durable.CommandAsk:
-			if !c.recorded {
-				i := c.interrupt
-				l.record(c, &durable.Entry{Kind: durable.EntryAsked, Interrupt: &i})
-			}
+			l.issueAsk(c, now)
 		case c.kind == durable.CommandChild:
 			if !c.recorded {
 				l.issueChild(c)
@@ -110,8 +108,8 @@ func (l *live) issueTimer(c *command, now time.Time) {
 	}
 }
 
-// errDoomed refuses a child to a run that somebody is about to kill.
-var errDoomed = errors.New("the run is about to be killed")
+// errDoomed refuses a child to a run that is paused, or that somebody is about to kill.
+var errDoomed = errors.New("the run starts no children")
 
 func (l *live) issueChild(c *command) {
 	e := l.engine
@@ -122,15 +120,15 @@ func (l *live) issueChild(c *command) {
 	}
 	c.busy = true
 	run, started := e.birth(durable.StartRequest{
-		ID: NewRunID(time.Now()), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
+		ID: cmp.Or(c.child.ID, NewRunID(time.Now())), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
 		Queue: l.run.Queue, Priority: l.run.Priority, Share: l.run.Share,
 	}, l.id, c.number)
 	entry := &durable.Entry{
 		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: run.ID,
 	}
-	child, err := e.enlist(e.ctx, run, false)
+	child, err := e.enlist(e.ctx, run, c.child.ID != "")
 	switch {
-	case errors.Is(err, durable.ErrExhausted), errors.Is(err, durable.ErrInvalid):
+	case errors.Is(err, durable.ErrExhausted), errors.Is(err, durable.ErrInvalid), errors.Is(err, durable.ErrConflict):
 		l.record(c, &durable.Entry{Kind: durable.EntryChildDone, Error: durable.FailureOf(err)})
 		return
 	case err != nil:
@@ -138,7 +136,7 @@ func (l *live) issueChild(c *command) {
 	}
 	defer child.release()
 	err = e.together(l, child, func() error {
-		if l.doomed > 0 {
+		if l.doomed > 0 || l.paused() {
 			return errDoomed
 		}
 		return errors.Join(l.appendLocked(entry, nil), child.bear(started, c.child.Definition, nil))
@@ -195,7 +193,7 @@ func (l *live) stay() {
 func (l *live) park(waits []durable.Wait, wake time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.mail) > 0 || len(l.flight) > 0 || l.ended || l.run.Status == durable.Waiting {
+	if len(l.mail) > 0 || len(l.flight) > 0 || l.ended || l.run.Status == durable.Waiting || l.paused() {
 		return
 	}
 	l.setState(func(s *store.State) { s.Status, s.Waits, s.Wake = durable.Waiting, waits, wake })
@@ -214,12 +212,11 @@ func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
 			w.Kind = durable.WaitInDoubt
 		case c.kind == durable.CommandStep, c.kind == durable.CommandTimer:
 			w.Kind, w.Until = durable.WaitTimer, c.until
-			if wake.IsZero() || c.until.Before(wake) {
-				wake = c.until
-			}
+			wake = earlier(wake, c.until)
 		case c.kind == durable.CommandAsk:
 			i := c.interrupt
-			w.Kind, w.Interrupt = durable.WaitAnswer, &i
+			w.Kind, w.Interrupt, w.Until = durable.WaitAnswer, &i, c.until
+			wake = earlier(wake, c.wakes())
 		case c.kind == durable.CommandChild:
 			w.Kind, w.Child = durable.WaitChild, c.childID
 		}
@@ -236,10 +233,18 @@ func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
 	return waits, wake, true
 }
 
+// earlier is the earlier of two moments; the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
 // remember keeps what others may ask about while the run is in motion.
 func (l *live) remember(e *durable.Entry) {
 	switch e.Kind {
-	case durable.EntryAsked, durable.EntryAnswered, durable.EntryIntent, durable.EntryDone, durable.EntryAttempt:
+	case durable.EntryAsked, durable.EntryVoted, durable.EntryAnswered, durable.EntryIntent, durable.EntryDone, durable.EntryAttempt:
 	default:
 		return
 	}
@@ -251,9 +256,15 @@ func (l *live) remember(e *durable.Entry) {
 			l.questions = map[string]*question{}
 		}
 		l.questions[e.Interrupt.ID] = &question{interrupt: *e.Interrupt, command: e.Command}
+	case durable.EntryVoted:
+		if q := l.questions[e.Name]; q != nil {
+			q.vote(e.By, e.Output)
+		}
 	case durable.EntryAnswered:
 		for _, q := range l.questions {
-			q.answered = q.answered || q.command == e.Command
+			if q.command == e.Command {
+				q.answered, q.by, q.at = true, e.By, e.Time
+			}
 		}
 	case durable.EntryIntent:
 		if l.doubts == nil {

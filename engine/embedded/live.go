@@ -46,7 +46,7 @@ type live struct {
 	holds   int              // callers who are about to append
 	doomed  int              // callers who are about to kill it: it starts no children
 	stuck   error            // a step found that this machine lacks something
-	unsure  []int            // commands in doubt whose reconcile function could not tell
+	unsure  []int            // commands that nobody works on any more: their reconcile function could not tell, or they did not begin
 	ended   bool             // its end or block was appended: nothing more is
 	queued  bool             // it waits in its queue to begin
 	placed  bool             // it has a place in its queue, to be given back
@@ -59,13 +59,6 @@ type live struct {
 	questions map[string]*question   // by interrupt ID
 	doubts    map[int]*durable.Entry // intents without an outcome, by command
 	loaded    chan struct{}          // closed once the journal is replayed or the run is over
-}
-
-// question is an interrupt as the journal knows it.
-type question struct {
-	interrupt durable.Interrupt
-	command   int
-	answered  bool
 }
 
 // batch is what a run appends in one transaction.
@@ -288,7 +281,7 @@ func (l *live) idle() bool {
 	if l.turning || l.pending > 0 || l.holds > 0 || l.out != nil || len(l.flight) > 0 || l.gone {
 		return false
 	}
-	return l.asleep() || (len(l.mail) == 0 && (l.run.Status == durable.Waiting || l.run.Status == durable.Queued))
+	return l.asleep() || (len(l.mail) == 0 && (l.run.Status == durable.Waiting || l.run.Status == durable.Queued || l.paused()))
 }
 
 // asleep reports whether nobody is to turn the run: it is over, blocked, left to the

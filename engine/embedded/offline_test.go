@@ -99,7 +99,7 @@ func TestOfflineReplay(t *testing.T) {
 				err = errors.New("broken")
 			}
 			return out, err
-		}, 4, "the end of segment 1", "the run succeeded", "failed: broken", `"a by"`, ""},
+		}, 4, "the end of segment 1", "the run succeeded", "failed: broken", `"a by"`, `"a by"`},
 		{"a panic", func(ctx durable.Context, w *realm, in string) (string, error) {
 			if in == "1" {
 				panic("out of luck")

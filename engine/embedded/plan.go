@@ -236,7 +236,7 @@ func (p *planner) sift() error {
 			}
 		}
 		switch e.Kind {
-		case durable.EntryClaimed, durable.EntryBlocked, durable.EntryUnblocked:
+		case durable.EntryClaimed, durable.EntryBlocked, durable.EntryUnblocked, durable.EntryPaused, durable.EntryResumed:
 			p.drop[i] = true
 		case durable.EntryChild, durable.EntryIntent:
 			p.drop[i] = !slices.ContainsFunc(p.entries[i+1:p.cut], ends)

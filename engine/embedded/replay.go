@@ -236,7 +236,7 @@ func (r *replayer) end(last *durable.Entry) error {
 		d.Journal, d.JournalValue = "the run "+outcomeText(last), last.Output
 		if !x.ended || x.continues() != nil || x.panicked() {
 			x.differs = d
-		} else if now := x.ending(); now.Status != last.Status || !sameFailure(now.Error, last.Error) || !sameJSON(now.Output, last.Output) {
+		} else if now := x.ending(); now.Status != last.Status || !sameFailure(now.Error, last.Error) || !sameOutput(now, last) {
 			d.Program, d.ProgramValue, x.differs = outcomeText(now), now.Output, d
 			if d.Program == outcomeText(last) {
 				d.Program += ", with another " + map[bool]string{true: "output", false: "error"}[sameFailure(now.Error, last.Error)]
@@ -304,6 +304,12 @@ func outcomeText(end *durable.Entry) string {
 
 func sameFailure(a, b *durable.Failure) bool {
 	return a == b || (a != nil && b != nil && *a == *b)
+}
+
+// sameOutput compares the outputs of two ends. What a program had by the time it failed was
+// not always kept.
+func sameOutput(now, then *durable.Entry) bool {
+	return (then.Error != nil && len(then.Output) == 0) || sameJSON(now.Output, then.Output)
 }
 
 // sameJSON compares two values byte for byte; a journal keeps them as they were.

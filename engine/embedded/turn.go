@@ -98,8 +98,8 @@ func (l *live) once() error {
 		}
 		l.entered(e)
 	}
-	if l.engine.passive {
-		return errOver // what follows from it is for the next process
+	if l.engine.passive || l.halts() {
+		return errOver // what follows from it is for the next process, or for when it is resumed
 	}
 	for l.x.ended {
 		if again, err := l.finish(); err != nil || !again {
@@ -122,7 +122,14 @@ func (l *live) once() error {
 	return l.rest()
 }
 
-// doubt leaves to a person what nobody else could tell.
+// halts reports whether the run is paused: nothing is issued and the program does not end.
+func (l *live) halts() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paused()
+}
+
+// doubt takes back what nobody works on: it waits for a person, or to be begun again.
 func (l *live) doubt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
