@@ -1,4 +1,4 @@
-// Package store is the seam to durable storage: runs, their entries, and blobs.
+// Package store is the seam to durable storage: runs, their entries, blobs, and records.
 // Only its adapters, of which there is store/sqlite, speak SQL; the law they all obey is
 // the suite in store/storetest.
 //
@@ -18,8 +18,7 @@ import (
 type Store interface {
 	Journal
 	Runs
-	// Mark returns the value that was last committed under key; 0 if there is none.
-	Mark(ctx context.Context, key string) (int64, error)
+	Records
 	// Epoch counts how often the store was opened for writing, from 1.
 	Epoch() int64
 	// Check lets the storage look for damage in itself and names what it finds.
@@ -38,8 +37,10 @@ type Journal interface {
 	// when the transaction is durable or has failed, and must not block. It is never
 	// called from within Commit.
 	//
-	// Errors: conflict when a run to create exists or the entries of a run do not
-	// follow those it has, not_found when a run to change does not exist. Every other
+	// Errors: conflict when a run to create exists, the entries of a run do not follow
+	// those it has or a record has not the version that was expected; not_found when a run
+	// to change does not exist; invalid when a record has no kind or key or is changed
+	// twice; internal when a record of which a version is expected is damaged. Every other
 	// error is final: the store refuses all later changes with it (fail-stop), because
 	// what the disk holds is no longer known.
 	Commit(changes []*Change, done func(error))
@@ -113,7 +114,8 @@ type State struct {
 }
 
 // Change is what one run gains in one transaction. Without a Run it may only put
-// blobs and set marks.
+// blobs, set marks and change records. No two changes of one Commit may be to the same
+// record.
 type Change struct {
 	Run     durable.RunID
 	Create  *Run     // set to create the run; Run is its ID
@@ -121,6 +123,7 @@ type Change struct {
 	State   *State   // nil = unchanged
 	Blobs   []Blob   // put unless they are there
 	Marks   []Mark   // set
+	Records []RecordChange
 }
 
 // Mark is a small value of the runtime itself, such as how far a rate limit is used.

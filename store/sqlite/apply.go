@@ -28,7 +28,7 @@ type transaction struct {
 	conn                                                          *sql.Conn
 	begin, commit, rollback                                       *sql.Stmt
 	insertRun, insertEntry, insertBlob, setMark, setRun, findHead *sql.Stmt
-	fillIndex, markIndexed                                        *sql.Stmt
+	fillIndex, markIndexed, findRecord, putRecord, dropRecord     *sql.Stmt
 
 	// heads of runs that are being written; a run leaves when it parks or ends.
 	heads  map[durable.RunID]head
@@ -55,6 +55,9 @@ func newTransaction(ctx context.Context, db *sql.DB, recent *recent) (*transacti
 		{&t.fillIndex, fillIndex},
 		{&t.markIndexed, markIndexed},
 		{&t.setMark, `INSERT INTO mark (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`},
+		{&t.findRecord, `SELECT ` + recordColumns + ` FROM record WHERE kind = ? AND key = ?`},
+		{&t.putRecord, `INSERT OR REPLACE INTO record (` + recordColumns + `) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&t.dropRecord, `DELETE FROM record WHERE kind = ? AND key = ?`},
 		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = ?, sum = ? WHERE n = ?`},
 		{&t.findHead, `SELECT n, seal, coalesce((SELECT max(seq) + 1 FROM ev WHERE ev.run = run.n), shared) FROM run WHERE id = ?`},
 	} {
@@ -69,7 +72,7 @@ func newTransaction(ctx context.Context, db *sql.DB, recent *recent) (*transacti
 // and its files, for as long as the process lives.
 func (t *transaction) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setMark, t.setRun, t.findHead, t.fillIndex, t.markIndexed} {
+	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setMark, t.setRun, t.findHead, t.fillIndex, t.markIndexed, t.findRecord, t.putRecord, t.dropRecord} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
@@ -140,6 +143,14 @@ func (t *transaction) group(g *group) error {
 			return nil
 		}
 	}
+	records, refusal, err := t.planRecords(g.changes)
+	if err != nil {
+		return err
+	}
+	if refusal != nil {
+		g.err = refusal
+		return nil
+	}
 	taken, err := t.taken(g.changes)
 	if err != nil {
 		return err
@@ -166,7 +177,7 @@ func (t *transaction) group(g *group) error {
 			return err
 		}
 	}
-	return nil
+	return t.writeRecords(records)
 }
 
 // taken returns the first run to be created that exists, or comes twice. Where only one is

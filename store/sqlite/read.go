@@ -206,16 +206,6 @@ func (s *Store) lastOfBase(ctx context.Context, run durable.RunID) (store.Entry,
 	return entries[0], nil
 }
 
-// Mark implements store.Store.
-func (s *Store) Mark(ctx context.Context, key string) (int64, error) {
-	var v int64
-	err := s.read.QueryRowContext(ctx, `SELECT value FROM mark WHERE key = ?`, key).Scan(&v)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
-	return v, wrap(err, "read mark "+key)
-}
-
 // Blob implements store.Journal.
 func (s *Store) Blob(ctx context.Context, hash string) ([]byte, error) {
 	key, err := hex.DecodeString(hash)

@@ -110,6 +110,7 @@ func TestWhereaboutsAfterKill(t *testing.T) {
 
 // TestOlderFormats: a directory of an older format has all it had when it is opened.
 func TestOlderFormats(t *testing.T) {
+	const toThree = `DROP TABLE record; DROP INDEX run_tenant; ALTER TABLE run DROP COLUMN tenant; PRAGMA user_version = 3;`
 	const toTwo = `DROP TABLE blob_at; DELETE FROM meta WHERE key = 'indexed';
 		CREATE INDEX blob_hash ON blob (substr(hash, 1, 6)); PRAGMA user_version = 2;`
 	const toOne = `DROP INDEX blob_hash; CREATE TABLE b (hash BLOB PRIMARY KEY, data BLOB NOT NULL, n INTEGER); DROP TABLE mark;
@@ -117,7 +118,7 @@ func TestOlderFormats(t *testing.T) {
 		ALTER TABLE run DROP COLUMN base; ALTER TABLE run DROP COLUMN shared; ALTER TABLE run DROP COLUMN seal;
 		ALTER TABLE run DROP COLUMN sum; INSERT INTO b SELECT hash, data, n FROM blob; DROP TABLE blob;
 		ALTER TABLE b RENAME TO blob; PRAGMA user_version = 1;`
-	for name, older := range map[string]string{"format 2": toTwo, "format 1": toTwo + toOne} {
+	for name, older := range map[string]string{"format 3": toThree, "format 2": toThree + toTwo, "format 1": toThree + toTwo + toOne} {
 		for _, readOnly := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, read only %t", name, readOnly), func(t *testing.T) {
 				dir := t.TempDir()
@@ -141,8 +142,13 @@ func TestOlderFormats(t *testing.T) {
 				}
 				put(t, s, 0, 21)
 				holds(t, s, 21)
-				if err := commit(s, aRun("b", 5)); err != nil {
+				b := aRun("b", 5)
+				b.Records = []store.RecordChange{{Kind: "k", Key: "b", Data: []byte("x")}}
+				if err := commit(s, b); err != nil {
 					t.Error(err)
+				}
+				if r, err := s.Record(t.Context(), "k", "b"); err != nil || string(r.Data) != "x" {
+					t.Errorf("the record is %q, error %v", r.Data, err)
 				}
 			})
 		}
