@@ -272,7 +272,7 @@ func View(s store.Run) durable.Run {
 		return durable.Run{ID: s.ID, Status: durable.Blocked, Reason: s.Fault.Error()}
 	}
 	return durable.Run{
-		ID: s.ID, Name: s.Name, Program: s.Program, Definition: s.Definition, Status: s.Status, Reason: s.Reason,
+		ID: s.ID, Name: s.Name, Program: s.Program, Tenant: s.Tenant, Definition: s.Definition, Status: s.Status, Reason: s.Reason,
 		Parent: s.Parent, Base: s.Base, Command: s.Command, Created: s.Created, Updated: s.Updated, Waits: s.Waits,
 	}
 }

@@ -96,6 +96,7 @@ type Run struct {
 	Queue      string        // which queue it waits in, "" = the default one
 	Priority   int           // higher goes first
 	Share      string        // whose share of the queue it uses, such as a tenant
+	Tenant     string        // whose run it is: who may see it; "" = nobody's
 	Base       durable.RunID // the run it is a fork of
 	Shared     int64         // how many entries it shares with its base, from the first
 	Fault      error         // its row is damaged: nothing of it but the ID can be relied on

@@ -49,7 +49,7 @@ func newTransaction(ctx context.Context, db *sql.DB, recent *recent) (*transacti
 		{&t.begin, `BEGIN IMMEDIATE`},
 		{&t.commit, `COMMIT`},
 		{&t.rollback, `ROLLBACK`},
-		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
+		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&t.insertEntry, `INSERT INTO ev (run, seq, body) VALUES (?, ?, ?)`},
 		{&t.insertBlob, `INSERT INTO blob (hash, data) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM blob_at WHERE key = substr(?1, 1, 16))`},
 		{&t.fillIndex, fillIndex},
@@ -226,7 +226,7 @@ func (t *transaction) create(r *store.Run) (bool, error) {
 	seal := sealOf(r)
 	res, err := t.insertRun.ExecContext(t.ctx, string(r.ID), r.Name, r.Program, r.Definition, string(r.Parent), r.Command, micros(r.Created),
 		r.Queue, r.Priority, r.Share, string(r.Base), r.Shared, seal,
-		string(r.Status), r.Reason, micros(r.Updated), micros(r.Wake), orNull(waits), r.Segment, r.Start, sumOf(seal, &r.State, waits))
+		string(r.Status), r.Reason, micros(r.Updated), micros(r.Wake), orNull(waits), r.Segment, r.Start, sumOf(seal, &r.State, waits), r.Tenant)
 	if err != nil {
 		return false, err
 	}

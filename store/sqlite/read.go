@@ -14,9 +14,13 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-// runColumns are those a run is created with, in the order of create and scanRun.
-const runColumns = `id, name, program, definition, parent, command, created, queue, priority, share, base, shared, seal,
+// runColumns are those a run is created with, in the order of create and scanRun;
+// untenanted are those of them that a run had before there were tenants.
+const (
+	untenanted = `id, name, program, definition, parent, command, created, queue, priority, share, base, shared, seal,
 	status, reason, updated, wake, waits, segment, start, sum`
+	runColumns = untenanted + `, tenant`
+)
 
 func scanRun(scan func(...any) error) (store.Run, error) {
 	r, waits, seal, sum, err := scanRow(scan)
@@ -40,7 +44,7 @@ func scanRun(scan func(...any) error) (store.Run, error) {
 func scanRow(scan func(...any) error) (r store.Run, waits []byte, seal, sum int64, err error) {
 	var created, updated, wake sql.NullInt64
 	err = scan(&r.N, &r.ID, &r.Name, &r.Program, &r.Definition, &r.Parent, &r.Command, &created, &r.Queue, &r.Priority, &r.Share, &r.Base, &r.Shared,
-		&seal, &r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start, &sum)
+		&seal, &r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start, &sum, &r.Tenant)
 	r.Created, r.Updated, r.Wake = fromMicros(created), fromMicros(updated), fromMicros(wake)
 	return r, waits, seal, sum, err
 }

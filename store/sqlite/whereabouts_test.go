@@ -134,8 +134,8 @@ func TestOlderFormats(t *testing.T) {
 				if err != nil || len(entries) != 5 {
 					t.Errorf("%d entries, error %v", len(entries), err)
 				}
-				if _, err := s.Run(t.Context(), "a"); err != nil {
-					t.Error(err)
+				if r, err := s.Run(t.Context(), "a"); err != nil || r.Tenant != "" {
+					t.Errorf("the run is of tenant %q, error %v", r.Tenant, err)
 				}
 				if readOnly {
 					return
@@ -143,9 +143,13 @@ func TestOlderFormats(t *testing.T) {
 				put(t, s, 0, 21)
 				holds(t, s, 21)
 				b := aRun("b", 5)
+				b.Create.Tenant = "acme"
 				b.Records = []store.RecordChange{{Kind: "k", Key: "b", Data: []byte("x")}}
 				if err := commit(s, b); err != nil {
 					t.Error(err)
+				}
+				if r, err := s.Run(t.Context(), "b"); err != nil || r.Tenant != "acme" {
+					t.Errorf("the new run is of tenant %q, error %v", r.Tenant, err)
 				}
 				if r, err := s.Record(t.Context(), "k", "b"); err != nil || string(r.Data) != "x" {
 					t.Errorf("the record is %q, error %v", r.Data, err)

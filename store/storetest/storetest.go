@@ -141,7 +141,7 @@ func readsBack(t *testing.T, open Open) {
 	s := open(t)
 	want := newRun("aaaa")
 	want.Parent, want.Command = "pppp", 7
-	want.Queue, want.Priority, want.Share, want.Base, want.Shared = "q", -2, "tenant", "base", 0
+	want.Queue, want.Priority, want.Share, want.Tenant, want.Base, want.Shared = "q", -2, "share", "tenant", "base", 0
 	want.State = store.State{
 		Status: durable.Waiting, Reason: "why", Updated: epoch.Add(time.Second), Wake: epoch.Add(time.Hour), Segment: 2, Start: 5,
 		Waits: []durable.Wait{{Kind: durable.WaitTimer, Command: 3, Until: epoch.Add(time.Hour)}},
