@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -59,39 +58,6 @@ func (s *Store) Run(ctx context.Context, id durable.RunID) (store.Run, error) {
 		err = r.Fault
 	}
 	return r, wrap(err, "read run "+string(id))
-}
-
-// List implements store.Runs.
-func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Run, error) {
-	where, args := []string{"1"}, []any{}
-	if len(f.Statuses) > 0 {
-		marks := strings.Repeat(", ?", len(f.Statuses))[2:]
-		where = append(where, "status IN ("+marks+")")
-		for _, st := range f.Statuses {
-			args = append(args, string(st))
-		}
-	}
-	if f.Program != "" {
-		where, args = append(where, "program = ?"), append(args, f.Program)
-	}
-	if f.Parent != "" {
-		where, args = append(where, "parent = ?"), append(args, string(f.Parent))
-	}
-	if f.Roots {
-		where = append(where, "parent = ''")
-	}
-	if f.Before > 0 {
-		where, args = append(where, "n < ?"), append(args, f.Before)
-	}
-	if f.Limit == 0 {
-		f.Limit = 100
-	}
-	query := `SELECT n, ` + runColumns + ` FROM run WHERE ` + strings.Join(where, " AND ") + ` ORDER BY n DESC LIMIT ?`
-	rows, err := s.read.QueryContext(ctx, query, append(args, f.Limit)...)
-	if err != nil {
-		return nil, wrap(err, "list runs")
-	}
-	return collect(rows, scanRun)
 }
 
 // Find implements store.Runs.
