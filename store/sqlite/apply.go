@@ -143,13 +143,9 @@ func (t *transaction) group(g *group) error {
 			return nil
 		}
 	}
-	records, refusal, err := t.planRecords(g.changes)
-	if err != nil {
+	records, err := t.planRecords(g)
+	if err != nil || g.err != nil {
 		return err
-	}
-	if refusal != nil {
-		g.err = refusal
-		return nil
 	}
 	taken, err := t.taken(g.changes)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -97,40 +96,41 @@ func (s *Store) Records(ctx context.Context, kind string, f store.RecordFilter) 
 
 // behind is the first text behind all that begin with prefix; "" if there is none.
 func behind(prefix string) string {
-	prefix = strings.TrimRight(prefix, "\xff")
-	if prefix == "" {
-		return ""
+	for last := len(prefix) - 1; last >= 0; last-- {
+		if prefix[last] < 0xff {
+			return prefix[:last] + string([]byte{prefix[last] + 1})
+		}
 	}
-	last := len(prefix) - 1
-	return prefix[:last] + string([]byte{prefix[last] + 1})
+	return ""
 }
 
 // planRecords says what becomes of the records that a group changes: those to write, and
-// with nil Data those to delete. It writes nothing. A refusal is of the group, an err of
-// the store.
-func (t *transaction) planRecords(changes []*store.Change) (plan []store.Record, refusal, err error) {
+// with nil Data those to delete. It writes nothing. Where the group is refused it sets its err.
+func (t *transaction) planRecords(g *group) (plan []store.Record, err error) {
 	type name struct{ kind, key string }
 	var seen map[name]bool
-	for _, c := range changes {
+	for _, c := range g.changes {
 		if len(c.Records) > 0 && seen == nil {
 			seen = map[name]bool{}
 		}
 		for i := range c.Records {
 			r := &c.Records[i]
 			if seen[name{r.Kind, r.Key}] {
-				return nil, durable.Errorf(durable.CodeInvalid, "record %s %q is changed twice at once: make it one change", r.Kind, r.Key), nil
+				g.err = durable.Errorf(durable.CodeInvalid, "record %s %q is changed twice at once: make it one change", r.Kind, r.Key)
+				return nil, nil
 			}
 			seen[name{r.Kind, r.Key}] = true
 			next, refusal, err := t.planRecord(r)
-			if refusal != nil || err != nil {
-				return nil, refusal, err
+			if g.err = refusal; refusal != nil || err != nil {
+				return nil, err
 			}
 			plan = append(plan, next)
 		}
 	}
-	return plan, nil, nil
+	return plan, nil
 }
 
+// planRecord says what becomes of one. A refusal is of its group, an err of the store.
 func (t *transaction) planRecord(c *store.RecordChange) (next store.Record, refusal, err error) {
 	if c.Kind == "" || c.Key == "" {
 		return next, durable.Errorf(durable.CodeInvalid, "record %s %q: a record needs a kind and a key", c.Kind, c.Key), nil

@@ -144,11 +144,11 @@ func recordsRefused(t *testing.T, open Open) {
 
 func recordPages(t *testing.T, open Open) {
 	s := open(t)
-	keys := []string{"%", "A", "a", "a/", "a/1", "a/10", "a/2", "a/\xff", "a0", "b", "é", "é/x", "\xff", "\xff\xff"}
+	keys := []string{"%", "A", "a", "a/", "a/1", "a/10", "a/2", "a/\xff", "a0", "b", "é", "é/x", "\xfe", "\xff", "\xff\xff"}
 	for _, key := range slices.Backward(keys) {
 		mustCommit(t, s, set(key, 0, "of "+key))
 	}
-	for _, prefix := range []string{"", "a", "a/", "a/1", "a/\xff", "A", "b", "c", "é", "%", "_", "\xff", "\xff\xff\xff"} {
+	for _, prefix := range []string{"", "a", "a/", "a/1", "a/\xff", "A", "b", "c", "é", "%", "_", "\xfe", "\xff", "\xff\xff\xff"} {
 		var want []string
 		for _, key := range keys {
 			if strings.HasPrefix(key, prefix) {
