@@ -108,9 +108,11 @@ func TestWhereaboutsAfterKill(t *testing.T) {
 	}
 }
 
+// toThree takes away what format 4 has added.
+const toThree = `DROP TABLE record; DROP INDEX run_tenant; ALTER TABLE run DROP COLUMN tenant; PRAGMA user_version = 3;`
+
 // TestOlderFormats: a directory of an older format has all it had when it is opened.
 func TestOlderFormats(t *testing.T) {
-	const toThree = `DROP TABLE record; DROP INDEX run_tenant; ALTER TABLE run DROP COLUMN tenant; PRAGMA user_version = 3;`
 	const toTwo = `DROP TABLE blob_at; DELETE FROM meta WHERE key = 'indexed';
 		CREATE INDEX blob_hash ON blob (substr(hash, 1, 6)); PRAGMA user_version = 2;`
 	const toOne = `DROP INDEX blob_hash; CREATE TABLE b (hash BLOB PRIMARY KEY, data BLOB NOT NULL, n INTEGER); DROP TABLE mark;
@@ -156,6 +158,21 @@ func TestOlderFormats(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestOlderSeal: a row that a build before this one has sealed reads as it was written.
+func TestOlderSeal(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+	if err != nil || s.Close() != nil {
+		t.Fatal(err)
+	}
+	tamper(t, dir, `INSERT INTO run (id, name, program, definition, parent, command, created, status, reason, updated, segment, start, share, seal, sum)
+		VALUES ('old', 'n', 'p', '', '', 0, 1767323045000006, 'running', '', 1767323045000006, 0, 0, 's', -5278894301193655648, -3534049423730290056);`+toThree)
+	r, err := open(t, sqlite.Config{Dir: dir}).Run(t.Context(), "old")
+	if err != nil || r.Name != "n" || r.Share != "s" || r.Tenant != "" {
+		t.Errorf("got %+v, error %v", r, err)
 	}
 }
 
