@@ -38,11 +38,10 @@ type Journal interface {
 	// called from within Commit.
 	//
 	// Errors: conflict when a run to create exists, the entries of a run do not follow
-	// those it has or a record has not the version that was expected; not_found when a run
-	// to change does not exist; invalid when a record has no kind or key or is changed
-	// twice; internal when a record of which a version is expected is damaged. Every other
-	// error is final: the store refuses all later changes with it (fail-stop), because
-	// what the disk holds is no longer known.
+	// those it has or a record has not the version that was expected, or is damaged and
+	// has none; not_found when a run to change does not exist; invalid when a record has no
+	// kind or key or is changed twice. Every other error is final: the store refuses all
+	// later changes with it (fail-stop), because what the disk holds is no longer known.
 	Commit(changes []*Change, done func(error))
 	// Entries returns up to limit entries of a run with seq > after, in order; those of
 	// a fork begin with those of its base.

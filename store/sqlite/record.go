@@ -142,7 +142,7 @@ func (t *transaction) planRecord(c *store.RecordChange) (next store.Record, refu
 	switch {
 	case c.Expect == store.AnyVersion:
 	case old.Fault != nil:
-		return next, old.Fault, nil
+		return next, durable.Errorf(durable.CodeConflict, "record %s %q is damaged, which version it has cannot be told: replace or delete it whatever its version", c.Kind, c.Key), nil
 	case c.Expect == 0 && old.Version > 0:
 		return next, durable.Errorf(durable.CodeConflict, "%s %q exists", c.Kind, c.Key), nil
 	case c.Expect != old.Version:

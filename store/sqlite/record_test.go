@@ -55,7 +55,7 @@ func TestDamagedRecord(t *testing.T) {
 		}
 		for _, expect := range []int64{0, 1, 2} {
 			c := &store.Change{Records: []store.RecordChange{{Kind: "token", Key: "bravo", Expect: expect, Data: []byte("x")}}}
-			if err := commit(s, c); !errors.Is(err, durable.ErrInternal) {
+			if err := commit(s, c); !errors.Is(err, durable.ErrConflict) || !strings.Contains(err.Error(), "damaged") {
 				t.Errorf("after %s: who expects version %d gets %v", lie, expect, err)
 			}
 		}
