@@ -41,10 +41,17 @@ func (r *Reader) Get(ctx context.Context, id durable.RunID) (durable.Run, error)
 	return r.journal.Run(ctx, id)
 }
 
-// Filter narrows List. Zero fields do not narrow.
+// Filter narrows List and Count. Zero fields do not narrow.
 type Filter = store.Filter
 
-// List returns the runs that match, newest first, without outputs.
+// Count returns how many runs of each status match, whatever the filter says of statuses
+// and pages; a status that none has is left out.
+func (r *Reader) Count(ctx context.Context, f Filter) (map[durable.Status]int64, error) {
+	return r.store.Count(ctx, f)
+}
+
+// List returns the runs that match, newest first unless the filter says otherwise, without
+// outputs.
 func (r *Reader) List(ctx context.Context, f Filter) ([]durable.Run, error) {
 	stored, err := r.store.List(ctx, f)
 	if err != nil {

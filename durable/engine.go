@@ -14,7 +14,8 @@ type StartRequest struct {
 	Definition json.RawMessage // what an interpreted program walks; pinned by hash
 	Queue      string          // where it waits until there is room for it; "" = the default queue
 	Priority   int             // higher goes first, also with its steps; 0 = normal. Children inherit it
-	Share      string          // whose share of queues and limits it uses, such as a tenant. Children inherit it
+	Tenant     string          // whose run it is: who may see it. Children and forks inherit it
+	Share      string          // whose share of queues and limits it uses; "" = that of the tenant. Children inherit it
 }
 
 // Engine drives runs. All methods are safe for concurrent use; each returns once

@@ -40,6 +40,7 @@ type Run struct {
 	ID         RunID           `json:"id"`
 	Name       string          `json:"name,omitempty"`       // given by the starter, need not be unique
 	Program    string          `json:"program"`              // what it executes
+	Tenant     string          `json:"tenant,omitempty"`     // whose run it is: who may see it; "" = nobody's
 	Definition string          `json:"definition,omitempty"` // hash of the pinned definition, if the program is interpreted
 	Status     Status          `json:"status"`
 	Reason     string          `json:"reason,omitempty"` // why it is canceled, killed or blocked

@@ -59,7 +59,7 @@ func family(t *testing.T, j *journal.Journal, finished bool) {
 		there.Status, there.Waits = durable.Waiting, []durable.Wait{{Kind: durable.WaitAnswer, Interrupt: &durable.Interrupt{ID: "ok", Prompt: "ok?"}}}
 	}
 	rows := []store.Run{
-		{ID: "parent", Name: "n", Program: "p", Definition: definition.Hash, Created: born, Queue: "q", Priority: 3, Share: "s", State: state},
+		{ID: "parent", Name: "n", Program: "p", Definition: definition.Hash, Created: born, Queue: "q", Priority: 3, Share: "s", Tenant: "t", State: state},
 		{ID: "kid", Program: "q", Parent: "parent", Command: 1, Created: born, State: there},
 	}
 	for i, c := range []*journal.Change{

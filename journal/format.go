@@ -74,6 +74,7 @@ type exported struct {
 	Queue      string         `json:"queue,omitempty"`
 	Priority   int            `json:"priority,omitempty"`
 	Share      string         `json:"share,omitempty"`
+	Tenant     string         `json:"tenant,omitempty"`
 	Status     durable.Status `json:"status"`
 	Reason     string         `json:"reason,omitempty"`
 	Updated    time.Time      `json:"updated"`
@@ -86,7 +87,7 @@ type exported struct {
 func exportedOf(r *store.Run) *exported {
 	return &exported{
 		ID: r.ID, Name: r.Name, Program: r.Program, Definition: r.Definition, Parent: r.Parent, Command: r.Command, Base: r.Base,
-		Created: r.Created, Queue: r.Queue, Priority: r.Priority, Share: r.Share, Status: r.Status, Reason: r.Reason,
+		Created: r.Created, Queue: r.Queue, Priority: r.Priority, Share: r.Share, Tenant: r.Tenant, Status: r.Status, Reason: r.Reason,
 		Updated: r.Updated, Wake: r.Wake, Waits: r.Waits, Segment: r.Segment, Start: r.Start,
 	}
 }
@@ -95,7 +96,7 @@ func exportedOf(r *store.Run) *exported {
 func (x *exported) row() store.Run {
 	return store.Run{
 		ID: x.ID, Name: x.Name, Program: x.Program, Definition: x.Definition, Parent: x.Parent, Command: x.Command,
-		Created: x.Created, Queue: x.Queue, Priority: x.Priority, Share: x.Share,
+		Created: x.Created, Queue: x.Queue, Priority: x.Priority, Share: x.Share, Tenant: x.Tenant,
 		State: store.State{
 			Status: x.Status, Reason: x.Reason, Updated: x.Updated, Wake: x.Wake, Waits: x.Waits, Segment: x.Segment, Start: x.Start,
 		},

@@ -45,6 +45,7 @@ type Change struct {
 	Entries []*durable.Entry // their Seq is set
 	State   *store.State
 	Blobs   []Blob // staged; durable with the change, and dropped by it
+	Records []store.RecordChange
 }
 
 // Append commits changes as one group; see store.Journal for order and errors. It
@@ -70,8 +71,21 @@ func (j *Journal) Append(changes []*Change, done func(error)) error {
 	return nil
 }
 
+// Write changes records, all or none, and returns once that is durable. Errors: those of
+// store.Journal; the cause of ctx when it ends first, then it is not known what will be.
+func (j *Journal) Write(ctx context.Context, changes ...store.RecordChange) error {
+	done := make(chan error, 1)
+	j.store.Commit([]*store.Change{{Records: changes}}, func(err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 func (j *Journal) prepare(c *Change) (*store.Change, error) {
-	s := &store.Change{Run: c.Run, Create: c.Create, State: c.State}
+	s := &store.Change{Run: c.Run, Create: c.Create, State: c.State, Records: c.Records}
 	for _, b := range c.Blobs {
 		s.Blobs = append(s.Blobs, b.packed)
 	}
@@ -258,7 +272,7 @@ func View(s store.Run) durable.Run {
 		return durable.Run{ID: s.ID, Status: durable.Blocked, Reason: s.Fault.Error()}
 	}
 	return durable.Run{
-		ID: s.ID, Name: s.Name, Program: s.Program, Definition: s.Definition, Status: s.Status, Reason: s.Reason,
+		ID: s.ID, Name: s.Name, Program: s.Program, Tenant: s.Tenant, Definition: s.Definition, Status: s.Status, Reason: s.Reason,
 		Parent: s.Parent, Base: s.Base, Command: s.Command, Created: s.Created, Updated: s.Updated, Waits: s.Waits,
 	}
 }

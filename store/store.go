@@ -1,4 +1,4 @@
-// Package store is the seam to durable storage: runs, their entries, and blobs.
+// Package store is the seam to durable storage: runs, their entries, blobs, and records.
 // Only its adapters, of which there is store/sqlite, speak SQL; the law they all obey is
 // the suite in store/storetest.
 //
@@ -18,8 +18,7 @@ import (
 type Store interface {
 	Journal
 	Runs
-	// Mark returns the value that was last committed under key; 0 if there is none.
-	Mark(ctx context.Context, key string) (int64, error)
+	Records
 	// Epoch counts how often the store was opened for writing, from 1.
 	Epoch() int64
 	// Check lets the storage look for damage in itself and names what it finds.
@@ -38,10 +37,11 @@ type Journal interface {
 	// when the transaction is durable or has failed, and must not block. It is never
 	// called from within Commit.
 	//
-	// Errors: conflict when a run to create exists or the entries of a run do not
-	// follow those it has, not_found when a run to change does not exist. Every other
-	// error is final: the store refuses all later changes with it (fail-stop), because
-	// what the disk holds is no longer known.
+	// Errors: conflict when a run to create exists, the entries of a run do not follow
+	// those it has or a record has not the version that was expected, or is damaged and
+	// has none; not_found when a run to change does not exist; invalid when a record has no
+	// kind or key or is changed twice. Every other error is final: the store refuses all
+	// later changes with it (fail-stop), because what the disk holds is no longer known.
 	Commit(changes []*Change, done func(error))
 	// Entries returns up to limit entries of a run with seq > after, in order; those of
 	// a fork begin with those of its base.
@@ -59,9 +59,13 @@ type Journal interface {
 type Runs interface {
 	// Run returns one run. Errors: not_found, internal when its row is damaged.
 	Run(ctx context.Context, id durable.RunID) (Run, error)
-	// List returns the runs that match, newest first. Here and in Ready a row that is
-	// damaged is a run with a Fault.
+	// List returns the runs that match, newest first unless the filter says otherwise.
+	// Here and in Ready a row that is damaged is a run with a Fault.
 	List(ctx context.Context, f Filter) ([]Run, error)
+	// Count returns how many runs of each status match, whatever the filter says of
+	// Statuses, Before, After, Oldest and Limit; a status that none has is left out. It
+	// does not hold rows against their checksums.
+	Count(ctx context.Context, f Filter) (map[durable.Status]int64, error)
 	// Find returns up to limit runs whose ID begins with ref, or whose name is ref, newest first.
 	Find(ctx context.Context, ref string, limit int) ([]durable.RunID, error)
 	// Newest returns the N of the newest run, 0 if there is none.
@@ -95,6 +99,7 @@ type Run struct {
 	Queue      string        // which queue it waits in, "" = the default one
 	Priority   int           // higher goes first
 	Share      string        // whose share of the queue it uses, such as a tenant
+	Tenant     string        // whose run it is: who may see it; "" = nobody's
 	Base       durable.RunID // the run it is a fork of
 	Shared     int64         // how many entries it shares with its base, from the first
 	Fault      error         // its row is damaged: nothing of it but the ID can be relied on
@@ -113,7 +118,8 @@ type State struct {
 }
 
 // Change is what one run gains in one transaction. Without a Run it may only put
-// blobs and set marks.
+// blobs, set marks and change records. No two changes of one Commit may be to the same
+// record.
 type Change struct {
 	Run     durable.RunID
 	Create  *Run     // set to create the run; Run is its ID
@@ -121,6 +127,7 @@ type Change struct {
 	State   *State   // nil = unchanged
 	Blobs   []Blob   // put unless they are there
 	Marks   []Mark   // set
+	Records []RecordChange
 }
 
 // Mark is a small value of the runtime itself, such as how far a rate limit is used.
@@ -141,12 +148,23 @@ type Blob struct {
 	Data []byte // opaque to the store
 }
 
-// Filter narrows List. Zero fields do not narrow.
+// Filter narrows List and Count. Zero fields do not narrow.
+//
+// To go on behind the last run of a page set Before, or with Oldest After, to its N: then
+// each run that matches comes once, also while new ones are added.
 type Filter struct {
 	Statuses []durable.Status
 	Program  string
+	Tenant   string
+	Name     string // all of it
 	Parent   durable.RunID
-	Roots    bool  // only runs without a parent
-	Before   int64 // only runs with a lower N, to go on behind the last one of a page
-	Limit    int   // 0 = 100
+	Base     durable.RunID // only forks of this run
+	Roots    bool          // only runs without a parent
+	Search   string        // part of the name, the program or the reason, or the beginning of the ID; in ASCII A is a
+	Since    time.Time     // created then or later
+	Until    time.Time     // created before
+	Before   int64         // only runs with a lower N
+	After    int64         // only runs with a higher N
+	Oldest   bool          // the oldest first
+	Limit    int           // 0 = 100
 }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -251,7 +252,7 @@ func (e *Engine) birth(req durable.StartRequest, parent durable.RunID, command i
 	}
 	run := store.Run{
 		ID: req.ID, Name: req.Name, Program: req.Program, Definition: definition, Parent: parent, Command: command, Created: now,
-		Queue: req.Queue, Priority: req.Priority, Share: req.Share,
+		Queue: req.Queue, Priority: req.Priority, Tenant: req.Tenant, Share: cmp.Or(req.Share, req.Tenant),
 		State: store.State{Status: durable.Running, Updated: now},
 	}
 	return run, &durable.Entry{

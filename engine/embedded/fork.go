@@ -79,7 +79,7 @@ func (e *Engine) branch(from store.Run, plan *ForkPlan, req ForkRequest) store.R
 	now := stamp(time.Time{})
 	run := store.Run{
 		ID: req.ID, Name: req.Name, Program: from.Program, Definition: from.Definition, Created: now,
-		Queue: from.Queue, Priority: from.Priority, Share: from.Share, Base: from.ID, Shared: plan.Shared,
+		Queue: from.Queue, Priority: from.Priority, Tenant: from.Tenant, Share: from.Share, Base: from.ID, Shared: plan.Shared,
 		State: store.State{Status: durable.Running, Updated: now, Segment: plan.Segment, Start: plan.Start},
 	}
 	if run.ID == "" {

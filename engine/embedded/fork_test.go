@@ -26,7 +26,7 @@ func TestFork(t *testing.T) {
 			dir := t.TempDir()
 			s := openStore(t, dir)
 			e := openEngine(t, s, c.world.programs(c.program)...)
-			if _, err := e.Start(t.Context(), durable.StartRequest{ID: base, Program: "p", Name: "name", Definition: json.RawMessage("1")}); err != nil {
+			if _, err := e.Start(t.Context(), durable.StartRequest{ID: base, Program: "p", Name: "name", Tenant: "acme", Definition: json.RawMessage("1")}); err != nil {
 				t.Fatal(err)
 			}
 			if c.drive != nil {
@@ -52,7 +52,7 @@ func TestFork(t *testing.T) {
 			if r.Status != durable.Succeeded || string(r.Output) != string(text(c.output)) {
 				t.Errorf("the fork is %s (%s, %v) with %s, want %q", r.Status, r.Reason, r.Error, r.Output, c.output)
 			}
-			if r.Base != base || r.Name != "name" || r.Parent != "" || r.ID != fork {
+			if r.Base != base || r.Name != "name" || r.Tenant != "acme" || r.Parent != "" || r.ID != fork {
 				t.Errorf("the fork is %+v", r)
 			}
 			if diff := cmp.Diff(c.order(c.journal), c.order(kinds(t, e, fork))); diff != "" {

@@ -121,7 +121,7 @@ func (l *live) issueChild(c *command) {
 	c.busy = true
 	run, started := e.birth(durable.StartRequest{
 		ID: cmp.Or(c.child.ID, NewRunID(time.Now())), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
-		Queue: l.run.Queue, Priority: l.run.Priority, Share: l.run.Share,
+		Queue: l.run.Queue, Priority: l.run.Priority, Tenant: l.run.Tenant, Share: l.run.Share,
 	}, l.id, c.number)
 	entry := &durable.Entry{
 		Kind: durable.EntryChild, Command: c.number, Name: c.name, Func: c.child.Program, InputHash: c.inputHash, Child: run.ID,

@@ -181,6 +181,33 @@ func TestFairShares(t *testing.T) {
 	})
 }
 
+// TestTenantIsShare: a run that names no share uses that of its tenant, and so do its children.
+func TestTenantIsShare(t *testing.T) {
+	child := durable.NewProgram("child", func(durable.Context, int) (int, error) { return 0, nil })
+	p := durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
+		return 0, ctx.Child(durable.ChildCall{Program: "child", Input: json.RawMessage("0")}).Get(ctx, nil)
+	})
+	for _, c := range []struct{ share, want string }{{"", "acme"}, {"batch", "batch"}} {
+		s := openStore(t, t.TempDir())
+		e := openEngine(t, s, p, child)
+		id, err := e.Start(t.Context(), durable.StartRequest{Program: "p", Input: json.RawMessage("0"), Tenant: "acme", Share: c.share})
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, e, id)
+		runs, err := s.List(t.Context(), store.Filter{})
+		if err != nil || len(runs) != 2 {
+			t.Errorf("%d runs, error %v", len(runs), err)
+		}
+		for _, r := range runs {
+			if r.Share != c.want || r.Tenant != "acme" {
+				t.Errorf("run %s of tenant %q uses the share %q, want %q", r.Program, r.Tenant, r.Share, c.want)
+			}
+		}
+		closeEngine(t, e, s)
+	}
+}
+
 // TestAgeing: what waits long enough goes ahead of what is more important and came later.
 func TestAgeing(t *testing.T) {
 	dir := t.TempDir()

@@ -67,6 +67,7 @@ func core() []testCase {
 		{"signals arrive in order", inbox},
 		{"select takes what is ready first", selects},
 		{"a child's output and error reach the parent", children},
+		{"children are of the tenant of their parent", tenants},
 		{"coroutines take turns", coroutines},
 		{"continue keeps state and signals", continues},
 		{"a cancel stops waiting and lets clean-up run", cancels},

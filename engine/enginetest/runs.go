@@ -34,6 +34,36 @@ func children(t *testing.T, open Open) {
 	succeeded(t, run(t, e, 0), map[string]string{"good": "42", "bad": "denied", "none": "invalid"})
 }
 
+// tenants: a run, what it starts, and what it starts behind a Continue are of one tenant.
+func tenants(t *testing.T, open Open) {
+	child := durable.NewProgram("child", func(ctx durable.Context, _ int) (string, error) { return string(ctx.Info().Run), nil })
+	e := open(t, child, durable.NewProgram("p", func(ctx durable.Context, before string) ([]string, error) {
+		var id string
+		if err := ctx.Child(durable.ChildCall{Program: "child", Input: json.RawMessage(`0`)}).Get(ctx, &id); err != nil {
+			return nil, err
+		}
+		if before == "" {
+			return nil, durable.Continue(raw(t, id))
+		}
+		return []string{before, id}, nil
+	}))
+	for _, tenant := range []string{"acme", ""} {
+		id, err := e.Start(t.Context(), durable.StartRequest{Program: "p", Input: raw(t, ""), Tenant: tenant})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var children []durable.RunID
+		if err := json.Unmarshal(wait(t, e, id).Output, &children); err != nil || len(children) != 2 {
+			t.Fatalf("it had the children %v, error %v", children, err)
+		}
+		for _, id := range append(children, id) {
+			if r, err := e.Get(t.Context(), id); err != nil || r.Tenant != tenant {
+				t.Errorf("run %s is of tenant %q, error %v; want %q", id, r.Tenant, err, tenant)
+			}
+		}
+	}
+}
+
 func coroutines(t *testing.T, open Open) {
 	e := open(t, durable.NewProgram("p", func(ctx durable.Context, _ int) ([]int, error) {
 		var got []int

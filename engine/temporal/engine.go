@@ -142,8 +142,8 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 	_, err = e.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: string(req.ID), TaskQueue: e.queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-		Memo:                  map[string]any{memoKey: memo{Name: req.Name, Created: now, Definition: hashOf(req.Definition)}},
-	}, req.Program, opening{Input: input, Definition: definition})
+		Memo:                  map[string]any{memoKey: memo{Name: req.Name, Tenant: req.Tenant, Created: now, Definition: hashOf(req.Definition)}},
+	}, req.Program, opening{Input: input, Definition: definition, Tenant: req.Tenant})
 	if err != nil {
 		return "", e.explain(ctx, "start "+req.Program, req.ID, err)
 	}

@@ -68,8 +68,13 @@ func newEnvironment(t *testing.T, cfg Config) *environment {
 	e.register(env.peer)
 	env.peer.RegisterWorkflowWithOptions(env.root, workflow.RegisterOptions{Name: rootName})
 	env.peer.RegisterActivityWithOptions(env.hold, activity.RegisterOptions{Name: holdName})
-	env.peer.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, _ converter.EncodedValues) {
-		env.know(durable.RunID(info.WorkflowExecution.ID))
+	env.peer.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, args converter.EncodedValues) {
+		c := env.know(durable.RunID(info.WorkflowExecution.ID))
+		var o opening
+		if err := args.Get(&o); err != nil {
+			t.Error(err)
+		}
+		c.run.Tenant = o.Tenant
 	})
 	env.peer.SetOnChildWorkflowCompletedListener(func(info *workflow.Info, out converter.EncodedValue, err error) {
 		env.end(env.know(durable.RunID(info.WorkflowExecution.ID)), out, err)
@@ -189,7 +194,7 @@ func (env *environment) Start(ctx context.Context, req durable.StartRequest) (du
 			WorkflowID: string(id), WaitForCancellation: true, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_TERMINATE,
 		})
 		wc, c.cancel = workflow.WithCancel(wc)
-		f := workflow.ExecuteChildWorkflow(wc, req.Program, opening{Input: input, Definition: definition})
+		f := workflow.ExecuteChildWorkflow(wc, req.Program, opening{Input: input, Definition: definition, Tenant: req.Tenant})
 		return f.GetChildWorkflowExecution().Get(wc, nil)
 	})
 }

@@ -27,6 +27,7 @@ type opening struct {
 	Input      value         `json:"input"`
 	Definition value         `json:"definition,omitzero"`
 	Parent     durable.RunID `json:"parent,omitempty"`
+	Tenant     string        `json:"tenant,omitempty"`
 	Segment    int           `json:"segment,omitempty"`
 	Carry      []letter      `json:"carry,omitempty"`
 }
@@ -35,6 +36,7 @@ type opening struct {
 type memo struct {
 	Name       string        `json:"name,omitempty"`
 	Parent     durable.RunID `json:"parent,omitempty"`
+	Tenant     string        `json:"tenant,omitempty"`
 	Command    int           `json:"command,omitempty"`
 	Created    time.Time     `json:"created,omitzero"`
 	Definition string        `json:"definition,omitempty"`
@@ -52,6 +54,7 @@ type view struct {
 type run struct {
 	e         *Engine
 	info      durable.Info
+	tenant    string
 	commands  int
 	open      []pending // commands, oldest first; those that are done go at the next look
 	questions []*question
@@ -90,7 +93,7 @@ func (q *question) Get(ctx durable.Context, out any) error {
 // execute makes the workflow of a program: one segment of a run.
 func (e *Engine) execute(p durable.Program) func(workflow.Context, opening) (value, error) {
 	return func(wc workflow.Context, o opening) (value, error) {
-		r := &run{e: e, inboxes: map[string]*inbox{}, blocked: map[int]string{}}
+		r := &run{e: e, tenant: o.Tenant, inboxes: map[string]*inbox{}, blocked: map[int]string{}}
 		r.info = durable.Info{
 			Run: durable.RunID(workflow.GetInfo(wc).WorkflowExecution.ID), Program: p.Name(), Parent: o.Parent,
 			Segment: o.Segment, Definition: must(e.values().unpack, o.Definition),
@@ -122,7 +125,7 @@ func (r *run) end(wc workflow.Context, p durable.Program, o opening, output json
 			panic(fmt.Sprintf("the state that program %s continues with is not JSON", p.Name()))
 		}
 		return value{}, workflow.NewContinueAsNewError(wc, p.Name(), opening{
-			Input: must(r.e.values().pack, next.State), Definition: o.Definition, Parent: o.Parent, Segment: o.Segment + 1, Carry: r.unreceived(wc),
+			Input: must(r.e.values().pack, next.State), Definition: o.Definition, Parent: o.Parent, Tenant: o.Tenant, Segment: o.Segment + 1, Carry: r.unreceived(wc),
 		})
 	}
 	if err == nil && len(output) > 0 && !json.Valid(output) {

@@ -33,7 +33,7 @@ func (e *Engine) Get(ctx context.Context, id durable.RunID) (durable.Run, error)
 		if err := e.converter.FromPayload(p, &m); err != nil {
 			return run, durable.Errorf(durable.CodeInternal, "read the memo of run %s: %w", id, err)
 		}
-		run.Name, run.Parent, run.Command, run.Definition, run.Created = m.Name, m.Parent, m.Command, m.Definition, m.Created
+		run.Name, run.Parent, run.Tenant, run.Command, run.Definition, run.Created = m.Name, m.Parent, m.Tenant, m.Command, m.Definition, m.Created
 	}
 	if info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return e.moving(ctx, run, d)

@@ -28,7 +28,7 @@ type transaction struct {
 	conn                                                          *sql.Conn
 	begin, commit, rollback                                       *sql.Stmt
 	insertRun, insertEntry, insertBlob, setMark, setRun, findHead *sql.Stmt
-	fillIndex, markIndexed                                        *sql.Stmt
+	fillIndex, markIndexed, findRecord, putRecord, dropRecord     *sql.Stmt
 
 	// heads of runs that are being written; a run leaves when it parks or ends.
 	heads  map[durable.RunID]head
@@ -49,12 +49,15 @@ func newTransaction(ctx context.Context, db *sql.DB, recent *recent) (*transacti
 		{&t.begin, `BEGIN IMMEDIATE`},
 		{&t.commit, `COMMIT`},
 		{&t.rollback, `ROLLBACK`},
-		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
+		{&t.insertRun, `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&t.insertEntry, `INSERT INTO ev (run, seq, body) VALUES (?, ?, ?)`},
 		{&t.insertBlob, `INSERT INTO blob (hash, data) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM blob_at WHERE key = substr(?1, 1, 16))`},
 		{&t.fillIndex, fillIndex},
 		{&t.markIndexed, markIndexed},
 		{&t.setMark, `INSERT INTO mark (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`},
+		{&t.findRecord, `SELECT ` + recordColumns + ` FROM record WHERE kind = ? AND key = ?`},
+		{&t.putRecord, `INSERT OR REPLACE INTO record (` + recordColumns + `) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&t.dropRecord, `DELETE FROM record WHERE kind = ? AND key = ?`},
 		{&t.setRun, `UPDATE run SET status = ?, reason = ?, updated = ?, wake = ?, waits = ?, segment = ?, start = ?, sum = ? WHERE n = ?`},
 		{&t.findHead, `SELECT n, seal, coalesce((SELECT max(seq) + 1 FROM ev WHERE ev.run = run.n), shared) FROM run WHERE id = ?`},
 	} {
@@ -69,7 +72,7 @@ func newTransaction(ctx context.Context, db *sql.DB, recent *recent) (*transacti
 // and its files, for as long as the process lives.
 func (t *transaction) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setMark, t.setRun, t.findHead, t.fillIndex, t.markIndexed} {
+	for _, s := range []*sql.Stmt{t.begin, t.commit, t.rollback, t.insertRun, t.insertEntry, t.insertBlob, t.setMark, t.setRun, t.findHead, t.fillIndex, t.markIndexed, t.findRecord, t.putRecord, t.dropRecord} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
@@ -140,6 +143,10 @@ func (t *transaction) group(g *group) error {
 			return nil
 		}
 	}
+	records, err := t.planRecords(g)
+	if err != nil || g.err != nil {
+		return err
+	}
 	taken, err := t.taken(g.changes)
 	if err != nil {
 		return err
@@ -166,7 +173,7 @@ func (t *transaction) group(g *group) error {
 			return err
 		}
 	}
-	return nil
+	return t.writeRecords(records)
 }
 
 // taken returns the first run to be created that exists, or comes twice. Where only one is
@@ -215,7 +222,7 @@ func (t *transaction) create(r *store.Run) (bool, error) {
 	seal := sealOf(r)
 	res, err := t.insertRun.ExecContext(t.ctx, string(r.ID), r.Name, r.Program, r.Definition, string(r.Parent), r.Command, micros(r.Created),
 		r.Queue, r.Priority, r.Share, string(r.Base), r.Shared, seal,
-		string(r.Status), r.Reason, micros(r.Updated), micros(r.Wake), orNull(waits), r.Segment, r.Start, sumOf(seal, &r.State, waits))
+		string(r.Status), r.Reason, micros(r.Updated), micros(r.Wake), orNull(waits), r.Segment, r.Start, sumOf(seal, &r.State, waits), r.Tenant)
 	if err != nil {
 		return false, err
 	}

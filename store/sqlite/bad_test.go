@@ -119,10 +119,11 @@ func TestBadFile(t *testing.T) {
 		"cut off by a byte":          {good[:len(good)-1], durable.CodeUnavailable, damaged},
 		"of another program":         {altered(t, nil, `CREATE TABLE guests (name TEXT)`), durable.CodeInvalid, "an SQLite file of another program; choose another data directory"},
 		"of another, with a version": {altered(t, nil, `CREATE TABLE guests (name TEXT); PRAGMA user_version = 1; PRAGMA application_id = 7`), durable.CodeInvalid, "of another program"},
-		"newer":                      {altered(t, good, `PRAGMA user_version = 4`), durable.CodeInvalid, "has format 4, this build knows up to 3: use a newer orpine"},
+		"newer":                      {altered(t, good, `PRAGMA user_version = 5`), durable.CodeInvalid, "has format 5, this build knows up to 4: use a newer orpine"},
 		"of no format":               {altered(t, good, `PRAGMA user_version = 0`), durable.CodeUnavailable, "its format is 0, which there never was"},
 		"said to be older":           {altered(t, good, `PRAGMA user_version = 1`), durable.CodeUnavailable, "cannot be brought from format 1 to 2"},
 		"said to be a little older":  {altered(t, good, `PRAGMA user_version = 2`), durable.CodeUnavailable, "cannot be brought from format 2 to 3"},
+		"said to be one older":       {altered(t, good, `PRAGMA user_version = 3`), durable.CodeUnavailable, "cannot be brought from format 3 to 4"},
 		"without a table":            {altered(t, good, `DROP TABLE ev`), durable.CodeUnavailable, damaged},
 		"without a column":           {altered(t, good, `ALTER TABLE run RENAME COLUMN seal TO steel`), durable.CodeUnavailable, damaged},
 	} {

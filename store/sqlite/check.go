@@ -12,7 +12,7 @@ import (
 )
 
 // Check implements store.Store: the pages and indexes of the database, the checksum of
-// every run row, and rows that belong to nothing.
+// every run row and of every record, and rows that belong to nothing.
 func (s *Store) Check(ctx context.Context) ([]string, error) {
 	found, err := s.lines(ctx, `PRAGMA integrity_check`)
 	if err != nil {
@@ -24,21 +24,19 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 	for i := range found {
 		found[i] = File + ": " + found[i]
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT n, `+runColumns+` FROM run`)
-	if err != nil {
-		return nil, wrap(err, "check the runs")
-	}
-	faults, err := collect(rows, func(scan func(...any) error) (error, error) {
+	rows, err := s.faults(ctx, `SELECT n, `+runColumns+` FROM run`, func(scan func(...any) error) (error, error) {
 		r, err := scanRun(scan)
 		return r.Fault, err
 	})
-	for _, fault := range faults {
-		if fault != nil {
-			found = append(found, fault.Error())
-		}
-	}
-	if err != nil {
+	if found = append(found, rows...); err != nil {
 		found = append(found, fmt.Sprintf("a row of a run cannot be read: %v", err))
+	}
+	rows, err = s.faults(ctx, `SELECT `+recordColumns+` FROM record`, func(scan func(...any) error) (error, error) {
+		r, err := scanRecord(scan)
+		return r.Fault, err
+	})
+	if found = append(found, rows...); err != nil {
+		found = append(found, fmt.Sprintf("a record cannot be read: %v", err))
 	}
 	strays, err := s.lines(ctx, `SELECT 'entry ' || min(seq) || ' and ' || (count(*) - 1) || ' more belong to no run: there is no row ' || run
 		FROM ev WHERE run NOT IN (SELECT n FROM run) GROUP BY run
@@ -53,6 +51,22 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 		SELECT 'blob ' || lower(hex(key)) || '... is in the index and nowhere else' FROM blob_at
 		WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.n = blob_at.n AND substr(hash, 1, 16) = key)`)
 	return append(append(found, strays...), lost...), wrap(err, "check the index of blobs")
+}
+
+// faults reads rows and returns what is wrong with them, as far as they can be read.
+func (s *Store) faults(ctx context.Context, query string, fault func(scan func(...any) error) (error, error)) (found []string, err error) {
+	rows, err := s.read.QueryContext(ctx, query)
+	if err != nil {
+		return nil, explain(err)
+	}
+	_, err = collect(rows, func(scan func(...any) error) (struct{}, error) {
+		fault, err := fault(scan)
+		if fault != nil {
+			found = append(found, fault.Error())
+		}
+		return struct{}{}, err
+	})
+	return found, err
 }
 
 func (s *Store) lines(ctx context.Context, query string) ([]string, error) {

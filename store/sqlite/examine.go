@@ -155,7 +155,8 @@ func damaged(err error) error {
 
 // shape names every table and what was added to it last: it fails where one is missing.
 const shape = `SELECT count(*) FROM
-	(SELECT meta.value, mark.value, run.waits, run.start, run.seal, run.sum, ev.run, ev.seq, ev.body, blob.hash, blob.data, blob_at.n FROM meta, mark, run, ev, blob, blob_at LIMIT 0)`
+	(SELECT meta.value, mark.value, run.waits, run.start, run.seal, run.sum, run.tenant, ev.run, ev.seq, ev.body, blob.hash, blob.data, blob_at.n, record.sum
+	FROM meta, mark, run, ev, blob, blob_at, record LIMIT 0)`
 
 // checkFormat refuses a database that is not ours, is newer than this build or lacks
 // tables; older tells of one that needs to be brought up to date, which it accepts.

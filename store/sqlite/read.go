@@ -7,16 +7,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
 )
 
-// runColumns are those a run is created with, in the order of create and scanRun.
-const runColumns = `id, name, program, definition, parent, command, created, queue, priority, share, base, shared, seal,
+// runColumns are those a run is created with, in the order of create and scanRun;
+// untenanted are those of them that a run had before there were tenants.
+const (
+	untenanted = `id, name, program, definition, parent, command, created, queue, priority, share, base, shared, seal,
 	status, reason, updated, wake, waits, segment, start, sum`
+	runColumns = untenanted + `, tenant`
+)
 
 func scanRun(scan func(...any) error) (store.Run, error) {
 	r, waits, seal, sum, err := scanRow(scan)
@@ -40,7 +43,7 @@ func scanRun(scan func(...any) error) (store.Run, error) {
 func scanRow(scan func(...any) error) (r store.Run, waits []byte, seal, sum int64, err error) {
 	var created, updated, wake sql.NullInt64
 	err = scan(&r.N, &r.ID, &r.Name, &r.Program, &r.Definition, &r.Parent, &r.Command, &created, &r.Queue, &r.Priority, &r.Share, &r.Base, &r.Shared,
-		&seal, &r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start, &sum)
+		&seal, &r.Status, &r.Reason, &updated, &wake, &waits, &r.Segment, &r.Start, &sum, &r.Tenant)
 	r.Created, r.Updated, r.Wake = fromMicros(created), fromMicros(updated), fromMicros(wake)
 	return r, waits, seal, sum, err
 }
@@ -55,39 +58,6 @@ func (s *Store) Run(ctx context.Context, id durable.RunID) (store.Run, error) {
 		err = r.Fault
 	}
 	return r, wrap(err, "read run "+string(id))
-}
-
-// List implements store.Runs.
-func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Run, error) {
-	where, args := []string{"1"}, []any{}
-	if len(f.Statuses) > 0 {
-		marks := strings.Repeat(", ?", len(f.Statuses))[2:]
-		where = append(where, "status IN ("+marks+")")
-		for _, st := range f.Statuses {
-			args = append(args, string(st))
-		}
-	}
-	if f.Program != "" {
-		where, args = append(where, "program = ?"), append(args, f.Program)
-	}
-	if f.Parent != "" {
-		where, args = append(where, "parent = ?"), append(args, string(f.Parent))
-	}
-	if f.Roots {
-		where = append(where, "parent = ''")
-	}
-	if f.Before > 0 {
-		where, args = append(where, "n < ?"), append(args, f.Before)
-	}
-	if f.Limit == 0 {
-		f.Limit = 100
-	}
-	query := `SELECT n, ` + runColumns + ` FROM run WHERE ` + strings.Join(where, " AND ") + ` ORDER BY n DESC LIMIT ?`
-	rows, err := s.read.QueryContext(ctx, query, append(args, f.Limit)...)
-	if err != nil {
-		return nil, wrap(err, "list runs")
-	}
-	return collect(rows, scanRun)
 }
 
 // Find implements store.Runs.
@@ -204,16 +174,6 @@ func (s *Store) lastOfBase(ctx context.Context, run durable.RunID) (store.Entry,
 		return store.Entry{}, durable.Errorf(durable.CodeNotFound, "run %s has no entries", run)
 	}
 	return entries[0], nil
-}
-
-// Mark implements store.Store.
-func (s *Store) Mark(ctx context.Context, key string) (int64, error) {
-	var v int64
-	err := s.read.QueryRowContext(ctx, `SELECT value FROM mark WHERE key = ?`, key).Scan(&v)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
-	return v, wrap(err, "read mark "+key)
 }
 
 // Blob implements store.Journal.

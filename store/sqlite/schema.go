@@ -7,7 +7,7 @@ import (
 
 // format is the version of the schema below, kept in the database's user_version.
 // A database with a higher one was written by a newer Orpine and is refused.
-const format = 3
+const format = 4
 
 // appID marks a SQLite file as ours ("ORPN").
 const appID = 0x4f52504e
@@ -41,12 +41,14 @@ CREATE TABLE run (
   base       TEXT NOT NULL DEFAULT '',
   shared     INTEGER NOT NULL DEFAULT 0,
   seal       INTEGER NOT NULL DEFAULT 0,
-  sum        INTEGER NOT NULL DEFAULT 0
+  sum        INTEGER NOT NULL DEFAULT 0,
+  tenant     TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX run_ready  ON run (n)      WHERE status IN ('queued', 'running');
 CREATE INDEX run_wake   ON run (wake)   WHERE wake IS NOT NULL;
 CREATE INDEX run_parent ON run (parent) WHERE parent <> '';
 CREATE INDEX run_name   ON run (name)   WHERE name <> '';
+CREATE INDEX run_tenant ON run (tenant) WHERE tenant <> '';
 CREATE TABLE ev (
   g    INTEGER PRIMARY KEY,
   run  INTEGER NOT NULL,
@@ -60,6 +62,20 @@ CREATE TABLE blob (
   data BLOB NOT NULL
 );
 CREATE TABLE blob_at (key BLOB PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+` + recordTable
+
+// recordTable is strict: to say of a text that it is a blob takes one bit, and the record
+// would no longer be found under its key.
+const recordTable = `
+CREATE TABLE record (
+  kind    TEXT NOT NULL,
+  key     TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  updated INTEGER NOT NULL,
+  data    BLOB NOT NULL,
+  sum     INTEGER NOT NULL,
+  PRIMARY KEY (kind, key)
+) WITHOUT ROWID, STRICT;
 `
 
 // upgradeStep turns a database of one format into one of the next, in one transaction.
@@ -94,4 +110,8 @@ CREATE INDEX blob_hash ON blob (substr(hash, 1, 6));
 CREATE TABLE blob_at (key BLOB PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 DROP INDEX blob_hash;
 ` + fillIndex + markIndexed},
+	3: {statements: recordTable + `
+ALTER TABLE run ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+CREATE INDEX run_tenant ON run (tenant) WHERE tenant <> '';
+`},
 }

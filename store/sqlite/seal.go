@@ -23,6 +23,9 @@ func sealOf(r *store.Run) int64 {
 	for _, v := range []int64{int64(r.Command), r.Created.UnixMicro(), int64(r.Priority), r.Shared} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(v)) //nolint:gosec // bits, not a number
 	}
+	if r.Tenant != "" { // else it is the seal of a format that had none
+		b = appendText(b, r.Tenant)
+	}
 	return digest(b)
 }
 
@@ -64,7 +67,7 @@ func checkRow(r *store.Run, waits []byte, seal, sum int64) error {
 
 // sealRows gives the rows of a format without checksums theirs.
 func sealRows(ctx context.Context, tx *sql.Tx) error {
-	rows, err := tx.QueryContext(ctx, `SELECT n, `+runColumns+` FROM run`)
+	rows, err := tx.QueryContext(ctx, `SELECT n, `+untenanted+`, '' FROM run`)
 	if err != nil {
 		return err
 	}

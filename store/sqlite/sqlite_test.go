@@ -205,3 +205,26 @@ func TestOpenWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTenantIsSealed: a run that changes hands in the file is damaged, whoever it was of.
+func TestTenantIsSealed(t *testing.T) {
+	for _, before := range []string{"", "acme"} {
+		for _, after := range []string{"", "acme", "other"} {
+			dir := t.TempDir()
+			s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run := aRun("a", 1)
+			run.Create.Tenant = before
+			if err := errors.Join(commit(s, run), s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			tamper(t, dir, `UPDATE run SET tenant = '`+after+`'`)
+			_, err = open(t, sqlite.Config{Dir: dir, ReadOnly: true}).Run(t.Context(), "a")
+			if errors.Is(err, durable.ErrInternal) != (before != after) || err != nil && before == after {
+				t.Errorf("a run of %q that reads as one of %q: error %v", before, after, err)
+			}
+		}
+	}
+}

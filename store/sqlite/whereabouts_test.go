@@ -108,6 +108,9 @@ func TestWhereaboutsAfterKill(t *testing.T) {
 	}
 }
 
+// toThree takes away what format 4 has added.
+const toThree = `DROP TABLE record; DROP INDEX run_tenant; ALTER TABLE run DROP COLUMN tenant; PRAGMA user_version = 3;`
+
 // TestOlderFormats: a directory of an older format has all it had when it is opened.
 func TestOlderFormats(t *testing.T) {
 	const toTwo = `DROP TABLE blob_at; DELETE FROM meta WHERE key = 'indexed';
@@ -117,7 +120,7 @@ func TestOlderFormats(t *testing.T) {
 		ALTER TABLE run DROP COLUMN base; ALTER TABLE run DROP COLUMN shared; ALTER TABLE run DROP COLUMN seal;
 		ALTER TABLE run DROP COLUMN sum; INSERT INTO b SELECT hash, data, n FROM blob; DROP TABLE blob;
 		ALTER TABLE b RENAME TO blob; PRAGMA user_version = 1;`
-	for name, older := range map[string]string{"format 2": toTwo, "format 1": toTwo + toOne} {
+	for name, older := range map[string]string{"format 3": toThree, "format 2": toThree + toTwo, "format 1": toThree + toTwo + toOne} {
 		for _, readOnly := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, read only %t", name, readOnly), func(t *testing.T) {
 				dir := t.TempDir()
@@ -133,19 +136,43 @@ func TestOlderFormats(t *testing.T) {
 				if err != nil || len(entries) != 5 {
 					t.Errorf("%d entries, error %v", len(entries), err)
 				}
-				if _, err := s.Run(t.Context(), "a"); err != nil {
-					t.Error(err)
+				if r, err := s.Run(t.Context(), "a"); err != nil || r.Tenant != "" {
+					t.Errorf("the run is of tenant %q, error %v", r.Tenant, err)
 				}
 				if readOnly {
 					return
 				}
 				put(t, s, 0, 21)
 				holds(t, s, 21)
-				if err := commit(s, aRun("b", 5)); err != nil {
+				b := aRun("b", 5)
+				b.Create.Tenant = "acme"
+				b.Records = []store.RecordChange{{Kind: "k", Key: "b", Data: []byte("x")}}
+				if err := commit(s, b); err != nil {
 					t.Error(err)
+				}
+				if r, err := s.Run(t.Context(), "b"); err != nil || r.Tenant != "acme" {
+					t.Errorf("the new run is of tenant %q, error %v", r.Tenant, err)
+				}
+				if r, err := s.Record(t.Context(), "k", "b"); err != nil || string(r.Data) != "x" {
+					t.Errorf("the record is %q, error %v", r.Data, err)
 				}
 			})
 		}
+	}
+}
+
+// TestOlderSeal: a row that a build before this one has sealed reads as it was written.
+func TestOlderSeal(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+	if err != nil || s.Close() != nil {
+		t.Fatal(err)
+	}
+	tamper(t, dir, `INSERT INTO run (id, name, program, definition, parent, command, created, status, reason, updated, segment, start, share, seal, sum)
+		VALUES ('old', 'n', 'p', '', '', 0, 1767323045000006, 'running', '', 1767323045000006, 0, 0, 's', -5278894301193655648, -3534049423730290056);`+toThree)
+	r, err := open(t, sqlite.Config{Dir: dir}).Run(t.Context(), "old")
+	if err != nil || r.Name != "n" || r.Share != "s" || r.Tenant != "" {
+		t.Errorf("got %+v, error %v", r, err)
 	}
 }
 

@@ -150,12 +150,15 @@ func (w *writer) take() (batch []*group, bytes int) {
 	for i, g := range w.queue {
 		before := bytes
 		for _, c := range g.changes {
-			rows += len(c.Entries) + len(c.Blobs) + 1
+			rows += len(c.Entries) + len(c.Blobs) + len(c.Records) + 1
 			for _, e := range c.Entries {
 				bytes += len(e.Body)
 			}
 			for _, b := range c.Blobs {
 				bytes += len(b.Data)
+			}
+			for i := range c.Records {
+				bytes += len(c.Records[i].Data)
 			}
 		}
 		if i > 0 && (rows > maxRows || bytes > maxBytes) {

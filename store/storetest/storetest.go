@@ -44,7 +44,15 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		{"hashes of blobs come page by page", hashes},
 		{"a snapshot does not change", snapshot},
 		{"marks are set", marks},
+		{"a record is put, replaced and deleted", records},
+		{"a record is changed by who knows its version", recordVersions},
+		{"records are refused before anything is written", recordsRefused},
+		{"records come page by page, forwards and backwards", recordPages},
+		{"records land with entries or not at all", recordsCrash},
+		{"of many who change a record one at a time wins", recordRace},
 		{"list filters and orders", list},
+		{"every filter holds over all pages", filters},
+		{"a page is followed by the next while runs are added", pages},
 		{"find by prefix and name", find},
 		{"ready and due runs", readyAndDue},
 		{"everything is there after reopening", reopened},
@@ -135,7 +143,7 @@ func readsBack(t *testing.T, open Open) {
 	s := open(t)
 	want := newRun("aaaa")
 	want.Parent, want.Command = "pppp", 7
-	want.Queue, want.Priority, want.Share, want.Base, want.Shared = "q", -2, "tenant", "base", 0
+	want.Queue, want.Priority, want.Share, want.Tenant, want.Base, want.Shared = "q", -2, "share", "tenant", "base", 0
 	want.State = store.State{
 		Status: durable.Waiting, Reason: "why", Updated: epoch.Add(time.Second), Wake: epoch.Add(time.Hour), Segment: 2, Start: 5,
 		Waits: []durable.Wait{{Kind: durable.WaitTimer, Command: 3, Until: epoch.Add(time.Hour)}},
@@ -305,69 +313,6 @@ func blobs(t *testing.T, open Open) {
 	is(t, err, durable.ErrNotFound)
 	_, err = s.Blob(t.Context(), "zz")
 	is(t, err, durable.ErrInvalid)
-}
-
-func list(t *testing.T, open Open) {
-	s := open(t)
-	for _, id := range []string{"a", "b", "c"} {
-		c := create(id)
-		if id == "b" {
-			c.Create.Program, c.Create.Parent = "q", "a"
-		}
-		mustCommit(t, s, c)
-	}
-	mustCommit(t, s, &store.Change{Run: "c", State: &store.State{Status: durable.Succeeded, Updated: epoch}})
-	for _, c := range []struct {
-		name   string
-		filter store.Filter
-		want   []string
-	}{
-		{"all", store.Filter{}, []string{"c", "b", "a"}},
-		{"limit", store.Filter{Limit: 2}, []string{"c", "b"}},
-		{"program", store.Filter{Program: "q"}, []string{"b"}},
-		{"parent", store.Filter{Parent: "a"}, []string{"b"}},
-		{"roots", store.Filter{Roots: true}, []string{"c", "a"}},
-		{"behind b", store.Filter{Before: nOf(t, s, "b")}, []string{"a"}},
-		{"status", store.Filter{Statuses: []durable.Status{durable.Running, durable.Failed}}, []string{"b", "a"}},
-	} {
-		got, err := s.List(t.Context(), c.filter)
-		if err != nil {
-			t.Fatal(err)
-		}
-		equal(t, c.name, ids(got), c.want)
-	}
-}
-
-func nOf(t *testing.T, s store.Store, id durable.RunID) int64 {
-	t.Helper()
-	r, err := s.Run(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.N
-}
-
-func find(t *testing.T, open Open) {
-	s := open(t)
-	for _, id := range []string{"abc1", "abc2", "abd3"} {
-		mustCommit(t, s, create(id))
-	}
-	for _, c := range []struct {
-		ref  string
-		want []durable.RunID
-	}{
-		{"abc1", []durable.RunID{"abc1"}},
-		{"abc", []durable.RunID{"abc2", "abc1"}},
-		{"n-abd3", []durable.RunID{"abd3"}},
-		{"bc", nil},
-		{"%", nil},
-	} {
-		got, err := s.Find(t.Context(), c.ref, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
-		equal(t, c.ref, got, c.want)
-	}
 }
 
 func readyAndDue(t *testing.T, open Open) {
