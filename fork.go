@@ -1,9 +1,11 @@
 package orpine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/orpine-run/orpine/agent"
@@ -80,6 +82,53 @@ func (r *Runtime) Fork(ctx context.Context, id durable.RunID, req ForkRequest) (
 	return r.engine.Fork(ctx, id, full)
 }
 
+// Retry starts a run that takes up one that did not succeed: it has all results that were
+// good and does again what was not, from the first step that failed in its last segment on.
+// Errors: not_found, conflict when the run has not ended or did succeed.
+func (r *Runtime) Retry(ctx context.Context, id durable.RunID, req ForkRequest) (durable.RunID, error) {
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if !run.Status.Final() || run.Status == durable.Succeeded {
+		return "", durable.Errorf(durable.CodeConflict, "run %s is %s: only one that failed, was canceled or killed is tried again; see orpine fork", id, run.Status)
+	}
+	steps, err := r.Steps(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	at := slices.IndexFunc(steps, func(s durable.Step) bool { return s.Segment == run.Segment && s.Status != durable.StepDone })
+	switch {
+	case len(steps) == 0:
+		return r.startAgain(ctx, run, req)
+	case at < 0:
+		at = len(steps) - 1
+	}
+	req.At = steps[at].StepID()
+	return r.Fork(ctx, id, req)
+}
+
+// startAgain starts a run that did not come to its first step anew.
+func (r *Runtime) startAgain(ctx context.Context, run store.Run, req ForkRequest) (durable.RunID, error) {
+	first, err := r.journal.Entries(ctx, run.ID, -1, 1)
+	if err != nil || len(first) == 0 {
+		return "", cmp.Or(err, error(durable.Errorf(durable.CodeInternal, "run %s has no journal", run.ID)))
+	}
+	if err := r.journal.Load(ctx, &first[0]); err != nil {
+		return "", err
+	}
+	start := durable.StartRequest{
+		ID: req.ID, Program: run.Program, Name: cmp.Or(req.Name, run.Name), Input: first[0].Input,
+		Queue: run.Queue, Priority: run.Priority, Tenant: run.Tenant, Share: run.Share,
+	}
+	if run.Definition != "" {
+		if start.Definition, err = r.journal.Get(ctx, durable.Ref{Hash: run.Definition}); err != nil {
+			return "", err
+		}
+	}
+	return r.Start(ctx, start)
+}
+
 // checkModel finds out whether a model can be had here.
 func checkModel(providers map[string]model.Provider, name string) error {
 	prefix, rest, _ := strings.Cut(name, "/")
@@ -127,7 +176,7 @@ func (r *Reader) CheckRuns(ctx context.Context, cfg Config) iter.Seq2[Checked, e
 			yield(Checked{}, err)
 			return
 		}
-		for run, err := range r.runs(ctx, durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked) {
+		for run, err := range r.runs(ctx, Filter{Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}}) {
 			if err != nil {
 				yield(Checked{}, err)
 				return

@@ -157,7 +157,7 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a
+	return a[0]
 }
 
 // golden is one golden journal: the runs it starts and how far they come.

@@ -10,6 +10,7 @@ package orpine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"log/slog"
@@ -45,6 +46,8 @@ type Config struct {
 	// Passive records what callers say and drives nothing: the next process does that.
 	Passive bool
 
+	late *late // what agents reach the runtime by
+
 	// ProcessDurability lets a commit survive the death of the process only, not a
 	// power cut. Default false.
 	ProcessDurability bool
@@ -62,6 +65,7 @@ type Runtime struct {
 	Reader
 	engine    *embedded.Engine
 	providers map[string]model.Provider
+	threads   locks
 }
 
 // closeTimeout is how long Close waits for steps that were told to stop.
@@ -74,6 +78,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if cfg.Owner == "" {
 		cfg.Owner = "orpine"
 	}
+	cfg.late = &late{there: make(chan struct{})}
 	programs, err := Programs(cfg)
 	if err != nil {
 		return nil, err
@@ -88,17 +93,19 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return &Runtime{Reader: Reader{store: s, journal: e.Journal()}, engine: e, providers: cfg.Providers}, nil
+	r := &Runtime{Reader: Reader{store: s, journal: e.Journal()}, engine: e, providers: cfg.Providers}
+	cfg.late.come(r)
+	return r, nil
 }
 
 // Programs are what a runtime of this configuration lets its runs execute: the agent
 // program and those of the configuration. Error: invalid for a registration that cannot be.
 func Programs(cfg Config) ([]durable.Program, error) {
-	agents, err := agent.New(agent.Config{Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers})
+	agents, err := agent.New(agent.Config{Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers, Rules: cfg.late.rules(), Send: cfg.late.send()})
 	if err != nil {
 		return nil, err
 	}
-	return append([]durable.Program{agents}, cfg.Programs...), nil
+	return append(agents, cfg.Programs...), nil
 }
 
 // Close stops driving runs and gives the directory back. Unfinished runs go on when
@@ -179,9 +186,36 @@ func (r *Runtime) Resolve(ctx context.Context, id durable.RunID, command int, re
 	return r.engine.Resolve(ctx, id, command, res)
 }
 
-// Resume lets a blocked run try again.
+// Pause stops a run and its children until they are resumed; see embedded.Engine.Pause.
+func (r *Runtime) Pause(ctx context.Context, id durable.RunID) error {
+	return r.engine.Pause(ctx, id, "")
+}
+
+// Resume lets a paused run go on, or a blocked one try again.
 func (r *Runtime) Resume(ctx context.Context, id durable.RunID) error {
 	return r.engine.Resume(ctx, id)
+}
+
+// Reply answers an interrupt in somebody's name; see embedded.Engine.Reply.
+func (r *Runtime) Reply(ctx context.Context, id durable.RunID, reply durable.Reply) error {
+	return r.engine.Reply(ctx, id, reply)
+}
+
+// Steer tells an agent something while it is at work: it hears it at its next turn. Errors:
+// not_found, conflict when the run has ended, invalid when it is not that of an agent.
+func (r *Runtime) Steer(ctx context.Context, id durable.RunID, text string) error {
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	if run.Program != agent.Program {
+		return durable.Errorf(durable.CodeInvalid, "run %s is of program %s: only an agent is steered; send it a signal", id, run.Program)
+	}
+	data, err := json.Marshal(text)
+	if err != nil {
+		return err
+	}
+	return r.engine.Signal(ctx, id, durable.Signal{Name: agent.SteerSignal, Data: data})
 }
 
 // Cancel asks a run and its children to stop; clean-up code runs.

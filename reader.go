@@ -53,16 +53,34 @@ func (r *Reader) Count(ctx context.Context, f Filter) (map[durable.Status]int64,
 // List returns the runs that match, newest first unless the filter says otherwise, without
 // outputs.
 func (r *Reader) List(ctx context.Context, f Filter) ([]durable.Run, error) {
+	runs, _, err := r.Page(ctx, f)
+	return runs, err
+}
+
+// Page is List, and where the next page begins: to be given as Before, or After where the
+// filter asks for the oldest first. It is 0 when there is no next page.
+func (r *Reader) Page(ctx context.Context, f Filter) (runs []durable.Run, next int64, err error) {
+	if f.Limit == 0 {
+		f.Limit = defaultPage
+	}
+	f.Limit++
 	stored, err := r.store.List(ctx, f)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	runs := make([]durable.Run, len(stored))
+	if len(stored) == f.Limit {
+		stored = stored[:f.Limit-1]
+		next = stored[len(stored)-1].N
+	}
+	runs = make([]durable.Run, len(stored))
 	for i, s := range stored {
 		runs[i] = journal.View(s)
 	}
-	return runs, nil
+	return runs, next, nil
 }
+
+// defaultPage is how many runs a page has where the filter does not say.
+const defaultPage = 100
 
 // Find turns what a person types into a run: an ID, a unique prefix of one, a name
 // (the newest run with it), or @last (the newest run without a parent). Errors:
@@ -166,11 +184,11 @@ func (r *Reader) Follow(ctx context.Context, id durable.RunID, after int64) iter
 	}
 }
 
-// runs yields the runs of some statuses, or all, newest first, read a page at a time.
-func (r *Reader) runs(ctx context.Context, statuses ...durable.Status) iter.Seq2[store.Run, error] {
+// runs yields the runs that match, newest first, read a page at a time.
+func (r *Reader) runs(ctx context.Context, filter Filter) iter.Seq2[store.Run, error] {
 	return func(yield func(store.Run, error) bool) {
 		const page = 500
-		for filter := (Filter{Limit: page, Statuses: statuses}); ; {
+		for filter.Limit = page; ; {
 			runs, err := r.store.List(ctx, filter)
 			if err != nil {
 				yield(store.Run{}, err)

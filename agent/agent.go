@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,6 +28,8 @@ const (
 	StopOutput   = "output"    // no answer that matches the schema after the repairs
 	StopRefused  = "refused"   // the model declined
 	StopLength   = "length"    // the model ran into its own limit
+	StopCanceled = "canceled"  // somebody canceled the run
+	StopError    = "error"     // a model call failed for good
 )
 
 // Bounds that a definition cannot change.
@@ -40,38 +45,52 @@ type Config struct {
 	Providers map[string]model.Provider // by the name before the slash
 	Tools     []tool.Tool               // what every definition may name
 	Makers    map[string]tool.Maker     // of declared tools, by kind
+
+	// Rules says whether a decision that stands accepts a call of a run; nil = there are none.
+	Rules func(ctx context.Context, run durable.RunID, r Rule) (bool, error)
+	// Send delivers a signal to a run; nil = it cannot, and a thread takes no second turn
+	// while one is under way.
+	Send func(ctx context.Context, run durable.RunID, s durable.Signal) error
 }
 
 // Input is what a run of the program starts with.
 type Input struct {
 	Text string `json:"text"`
+
+	Thread  memory.Head      `json:"thread,omitzero"`   // the conversation it goes on with
+	Pending []memory.Message `json:"pending,omitempty"` // said in it, and not in the thread yet
+	Wait    bool             `json:"wait,omitempty"`    // the thread comes with a signal: see BeginSignal
 }
 
-// Answer is the output of a run.
+// Answer is the output of a run. One that failed or was canceled has one too: how far it
+// came.
 type Answer struct {
 	Text   string          `json:"text,omitempty"`  // without an output schema
 	Value  json.RawMessage `json:"value,omitempty"` // with one
-	Stop   string          `json:"stop"`            // StopDone
+	Stop   string          `json:"stop"`            // StopDone, or why it did not come to that
 	Turns  int             `json:"turns"`           // model calls that ended
 	Usage  model.Usage     `json:"usage"`           // of all of them
 	Cost   float64         `json:"cost,omitempty"`  // by the definition's price
 	Thread memory.Head     `json:"thread"`          // the conversation
+
+	Pending []memory.Message `json:"pending,omitempty"` // what would have been said next
 }
 
-// New makes the program. It is registered with an engine once and runs every agent.
-// Error: invalid when two tools share a name or one cannot be.
-func New(cfg Config) (durable.Program, error) {
+// New makes the programs: the one that runs every agent, and the one of threads. They are
+// registered with an engine once. Error: invalid when two tools share a name or one cannot be.
+func New(cfg Config) ([]durable.Program, error) {
 	if _, err := tool.NewRegistry(cfg.Tools...); err != nil {
 		return nil, err
 	}
 	box := &toolbox{tools: cfg.Tools, makers: cfg.Makers, made: map[string]*tool.Registry{}}
-	s := &steps{providers: cfg.Providers, box: box, models: map[string]model.Model{}}
+	s := &steps{providers: cfg.Providers, box: box, models: map[string]model.Model{}, rules: cfg.Rules}
 	a := &program{box: box}
 	a.model = durable.NewFunc("agent.model", durable.StepOptions{
 		Effect: durable.Read, Timeout: 10 * time.Minute, Retry: durable.Retry{Attempts: 6, Backoff: 500 * time.Millisecond, Max: time.Minute},
 	}, s.model)
 	a.tool = durable.NewFunc("agent.tool", durable.StepOptions{Effect: durable.Irreversible}, s.tool)
-	return a, nil
+	a.rule = durable.NewFunc("agent.rules", durable.StepOptions{Effect: durable.Read}, s.rule)
+	return []durable.Program{a, newThread(cfg, &s.threads)}, nil
 }
 
 // Start asks for a run of an agent.
@@ -98,25 +117,26 @@ type program struct {
 	box   *toolbox
 	model durable.Func[modelInput, modelOutput]
 	tool  durable.Func[toolInput, toolOutput]
+	rule  durable.Func[Rule, bool]
 }
 
 func (p *program) Name() string { return Program }
 
 func (p *program) Steps() []durable.StepFunc {
-	return []durable.StepFunc{p.model.StepFunc, p.tool.StepFunc}
+	return []durable.StepFunc{p.model.StepFunc, p.tool.StepFunc, p.rule.StepFunc}
 }
 
 // state is what one segment hands to the next.
 type state struct {
-	Input                    // of the run; only the first segment has it
-	Thread  memory.Head      `json:"thread,omitzero"`
-	Pending []memory.Message `json:"pending,omitempty"` // to be said with the next model call
-	Turns   int              `json:"turns,omitempty"`
-	Usage   model.Usage      `json:"usage,omitzero"`
-	Repairs int              `json:"repairs,omitempty"`
-	Last    string           `json:"last,omitempty"` // digest of the calls of the last turn
-	Same    int              `json:"same,omitempty"` // how often in a row they were the same
-	Began   time.Time        `json:"began,omitzero"`
+	Input               // of the run; only the first segment has its Text. Thread and Pending go from segment to segment
+	Turns   int         `json:"turns,omitempty"`
+	Usage   model.Usage `json:"usage,omitzero"`
+	Repairs int         `json:"repairs,omitempty"`
+	Last    string      `json:"last,omitempty"` // digest of the calls of the last turn
+	Same    int         `json:"same,omitempty"` // how often in a row they were the same
+	Began   time.Time   `json:"began,omitzero"`
+	Rules   []string    `json:"rules,omitempty"` // the tools whose calls a person has accepted for this run
+	Notes   []string    `json:"notes,omitempty"` // to be told to the model behind the results of a turn
 }
 
 // Run implements durable.Program.
@@ -130,11 +150,6 @@ func (p *program) Run(ctx durable.Context, input json.RawMessage) (json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	if s.Turns == 0 && s.Thread.Messages == 0 {
-		s.Began = info.Now
-		s.Pending = []memory.Message{{Message: model.Text(model.User, s.Text)}}
-		s.Text = ""
-	}
 	ref := durable.RefOf(info.Definition)
 	tools, err := p.box.of(d, ref.Hash)
 	if err != nil {
@@ -142,10 +157,65 @@ func (p *program) Run(ctx durable.Context, input json.RawMessage) (json.RawMessa
 	}
 	l := &loop{program: p, ctx: ctx, definition: d, ref: ref, tools: tools, state: s}
 	answer, err := l.run()
-	if err != nil {
-		return nil, err
+	switch {
+	case answer != nil:
+	case l.Wait:
+		return nil, err // it never began
+	default:
+		answer = l.sofar(err)
 	}
-	return json.Marshal(answer)
+	data, unfit := json.Marshal(answer)
+	return data, cmp.Or(err, unfit)
+}
+
+// begin makes the first segment of what the run starts with.
+func (l *loop) begin() error {
+	if !l.Began.IsZero() {
+		return nil
+	}
+	if l.Wait {
+		var before Input
+		if err := l.ctx.Inbox(BeginSignal).Receive(l.ctx, &before); err != nil {
+			return err
+		}
+		l.Thread, l.Pending, l.Wait = before.Thread, before.Pending, false
+	}
+	l.Began = l.ctx.Info().Now
+	l.say(l.Text)
+	l.Text = ""
+	return nil
+}
+
+// say has a text told to the model with the next call.
+func (l *loop) say(text string) {
+	l.Pending = append(l.Pending, memory.Message{Message: model.Text(model.User, text)})
+}
+
+// heed takes in what somebody said to the agent while it was at work; true when there was
+// something.
+func (l *loop) heed() (bool, error) {
+	inbox := l.ctx.Inbox(SteerSignal)
+	heard := false
+	for inbox.Ready() {
+		var text string
+		if err := inbox.Receive(l.ctx, &text); err != nil {
+			return heard, err
+		}
+		l.say(text)
+		heard = true
+	}
+	return heard, nil
+}
+
+// sofar is the answer of an agent that did not come to one.
+func (l *loop) sofar(err error) *Answer {
+	stop := StopError
+	if e, ok := errors.AsType[*durable.Error](err); ok && e.Reason != "" {
+		stop = e.Reason
+	} else if durable.CodeOf(err) == durable.CodeCanceled {
+		stop = StopCanceled
+	}
+	return &Answer{Stop: stop, Turns: l.Turns, Usage: l.Usage, Cost: l.cost(), Thread: l.Thread, Pending: l.Pending}
 }
 
 // loop is one segment of a run.
@@ -159,6 +229,9 @@ type loop struct {
 }
 
 func (l *loop) run() (*Answer, error) {
+	if err := l.begin(); err != nil {
+		return nil, err
+	}
 	for turn := 0; ; turn++ {
 		if turn == segmentTurns {
 			next, err := json.Marshal(l.state)
@@ -168,6 +241,9 @@ func (l *loop) run() (*Answer, error) {
 			return nil, durable.Continue(next)
 		}
 		if err := l.afford(); err != nil {
+			return nil, err
+		}
+		if _, err := l.heed(); err != nil {
 			return nil, err
 		}
 		call := l.model
@@ -184,6 +260,12 @@ func (l *loop) run() (*Answer, error) {
 				return nil, err
 			}
 			continue
+		}
+		if heard, err := l.heed(); heard || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			continue // it has more to answer
 		}
 		answer, err := l.answer(reply)
 		if answer != nil || err != nil {
@@ -213,40 +295,83 @@ func (l *loop) answer(reply modelOutput) (*Answer, error) {
 }
 
 // call runs the tools a reply asks for, all at once, and keeps their results in the
-// order of the calls.
+// order of the calls. A call that a person has to decide on holds up no other.
 func (l *loop) call(calls []model.ToolCall) error {
 	if err := l.guard(calls); err != nil {
+		for _, c := range calls { // a thread that is gone on with has no call without a result
+			l.told(c, toolOutput{Content: "the call was not made: " + err.Error(), Error: true})
+		}
 		return err
 	}
-	results := make([]durable.Promise[toolOutput], len(calls))
+	outs := make([]toolOutput, len(calls))
+	ends := make([]func() error, len(calls))
 	for i, c := range calls {
-		options := durable.StepOptions{Effect: durable.Read} // an unknown tool is only refused
-		if spec, ok := l.tools.Spec(c.Name); ok {
-			options = spec.Options
-		}
-		if options.Limit == "" {
-			options.Limit = "tool:" + c.Name
-		}
-		input, err := json.Marshal(toolInput{Definition: l.ref, Call: c})
-		if err != nil {
-			return err
-		}
-		results[i] = durable.Promise[toolOutput]{Future: l.ctx.Step(durable.StepCall{Func: l.tool.Name, Name: c.Name, Input: input, Options: options})}
+		ends[i] = l.made(c, &outs[i])
 	}
+	var stopped error
 	for i, c := range calls {
-		out, err := results[i].Await(l.ctx)
-		if err != nil {
+		if err := ends[i](); err != nil {
+			outs[i] = toolOutput{Content: "the call failed: " + err.Error(), Error: true}
 			if durable.CodeOf(err) == durable.CodeCanceled {
-				return err
+				outs[i].Content, stopped = "the call was not made, or not waited for: the run was canceled", err
 			}
-			out = toolOutput{Content: "the call failed: " + err.Error(), Error: true}
 		}
-		result := model.ToolResult{CallID: c.ID, Name: c.Name, Content: out.Content, Error: out.Error}
-		l.Pending = append(l.Pending, memory.Message{
-			Message: model.Message{Role: model.ToolRole, Parts: []model.Part{{Result: &result}}}, Content: out.Ref,
-		})
+		l.told(c, outs[i])
 	}
-	return nil
+	for _, note := range l.Notes {
+		l.say(note)
+	}
+	l.Notes = nil
+	return stopped
+}
+
+// told has the result of a call told to the model with the next one.
+func (l *loop) told(c model.ToolCall, out toolOutput) {
+	result := model.ToolResult{CallID: c.ID, Name: c.Name, Content: out.Content, Error: out.Error}
+	l.Pending = append(l.Pending, memory.Message{
+		Message: model.Message{Role: model.ToolRole, Parts: []model.Part{{Result: &result}}}, Content: out.Ref,
+	})
+}
+
+// made begins to make a call, as the policy says, and returns how to wait for its result.
+func (l *loop) made(c model.ToolCall, out *toolOutput) func() error {
+	verdict, rule := l.definition.Permissions.Verdict(c.Name)
+	spec, known := l.tools.Spec(c.Name)
+	switch {
+	case known && verdict == tool.Deny:
+		*out = toolOutput{Content: fmt.Sprintf("%s may not be called (%s)", c.Name, rule), Error: true}
+		return func() error { return nil }
+	case known && verdict == tool.Ask:
+		checked, refusal := l.tools.Check(tool.Call{Name: c.Name, Args: c.Args, Malformed: c.Malformed})
+		if refusal != nil { // nobody is asked about what cannot be done
+			*out = toolOutput{Content: refusal.Content, Error: true}
+			return func() error { return nil }
+		}
+		c.Args = checked.Args
+		f := l.approve(c, spec, out)
+		return func() error { return f.Get(l.ctx, nil) }
+	}
+	f := l.invoke(l.ctx, c)
+	return func() (err error) {
+		*out, err = f.Await(l.ctx)
+		return err
+	}
+}
+
+// invoke makes a call.
+func (l *loop) invoke(ctx durable.Context, c model.ToolCall) durable.Promise[toolOutput] {
+	options := durable.StepOptions{Effect: durable.Read} // an unknown tool is only refused
+	if spec, ok := l.tools.Spec(c.Name); ok {
+		options = spec.Options
+	}
+	if options.Limit == "" {
+		options.Limit = "tool:" + c.Name
+	}
+	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c})
+	if err != nil {
+		panic(fmt.Sprintf("agent: a call of %s does not marshal: %v", c.Name, err)) // its arguments are JSON
+	}
+	return durable.Promise[toolOutput]{Future: ctx.Step(durable.StepCall{Func: l.tool.Name, Name: c.Name, Input: input, Options: options})}
 }
 
 // guard stops an agent that makes the same calls again and again.

@@ -29,11 +29,11 @@ type city struct {
 
 // bench is an engine with the agent program, a scripted model and counted tools.
 type bench struct {
-	t       *testing.T
-	dir     string
-	program durable.Program
-	calls   atomic.Int64
-	book    atomic.Int64
+	t        *testing.T
+	dir      string
+	programs []durable.Program
+	calls    atomic.Int64
+	book     atomic.Int64
 }
 
 func newBench(t *testing.T, yaml string) *bench {
@@ -58,7 +58,7 @@ func newBench(t *testing.T, yaml string) *bench {
 	long := tool.Func("long", "A long text", func(context.Context, struct{}) (string, error) {
 		return strings.Repeat("long ", 2000), nil
 	}, tool.Read)
-	b.program, err = agent.New(agent.Config{
+	b.programs, err = agent.New(agent.Config{
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return player, nil }},
 		Tools:     []tool.Tool{weather, book, long},
 	})
@@ -75,7 +75,7 @@ func (b *bench) open(at int, after bool) (*embedded.Engine, *storetest.Faulty) {
 		b.t.Fatal(err)
 	}
 	f := storetest.NewFaulty(s, at, after)
-	e, err := embedded.New(b.t.Context(), embedded.Config{Store: f, Programs: []durable.Program{b.program}})
+	e, err := embedded.New(b.t.Context(), embedded.Config{Store: f, Programs: b.programs})
 	if err != nil {
 		b.t.Fatal(err)
 	}

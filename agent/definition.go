@@ -21,6 +21,8 @@ type Definition struct {
 	Declared     []tool.Declaration `json:"declared,omitempty"` // tools that come with the definition
 	Output       json.RawMessage    `json:"output,omitempty"`   // JSON Schema of the answer; nil = text
 	Budget       Budget             `json:"budget,omitzero"`
+	Permissions  tool.Policy        `json:"permissions,omitzero"` // what becomes of its calls of tools; nothing = all are made
+	Approval     Approval           `json:"approval,omitzero"`    // of the calls that a person decides on
 }
 
 // Price is what a model costs, in the currency of the budget, per million tokens.

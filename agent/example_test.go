@@ -28,7 +28,7 @@ rules:
 		fmt.Println(err)
 		return
 	}
-	program, err := agent.New(agent.Config{
+	programs, err := agent.New(agent.Config{
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return played.Model(), nil }},
 	})
 	if err != nil {
@@ -43,7 +43,7 @@ rules:
 		fmt.Println(err)
 		return
 	}
-	run, err := runOnce(context.Background(), program, request)
+	run, err := runOnce(context.Background(), programs[0], request)
 	if err != nil {
 		fmt.Println(err)
 		return

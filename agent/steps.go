@@ -24,6 +24,7 @@ const inlineResult = 512
 // steps are the two places where an agent meets the world.
 type steps struct {
 	providers map[string]model.Provider
+	rules     func(context.Context, durable.RunID, Rule) (bool, error) // nil = there are none
 	box       *toolbox
 	threads   memory.Threads
 
@@ -170,6 +171,14 @@ func modelError(name string, err error) error {
 		return durable.Block(coded) // a wrong key is mended, and then the run goes on
 	}
 	return coded
+}
+
+// rule finds out whether a decision that stands accepts a call.
+func (s *steps) rule(ctx context.Context, r Rule) (bool, error) {
+	if s.rules == nil {
+		return false, nil
+	}
+	return s.rules(ctx, durable.AttemptOf(ctx).Run, r)
 }
 
 type toolInput struct {

@@ -28,32 +28,42 @@ const grace = time.Second
 // with Error set. The error is for what may pass (a durable.Error with code
 // unavailable, exhausted or internal): the engine retries it as the tool's options allow.
 func (r *Registry) Dispatch(ctx context.Context, call Call) (Result, error) {
-	e, ok := r.tools[call.Name]
-	if !ok {
-		return refuse("there is no tool %q; the tools are: %s", call.Name, orNone(r.Names())), nil
+	call, refusal := r.Check(call)
+	if refusal != nil {
+		return *refusal, nil
 	}
-	if call.Malformed != "" {
-		return refuse("the arguments of %s are not JSON: %s\nCall it again with arguments that match its schema: %s",
-			call.Name, clip(call.Malformed), e.spec.Schema), nil
-	}
-	if len(bytes.TrimSpace(call.Args)) == 0 || string(call.Args) == "null" {
-		call.Args = json.RawMessage(`{}`)
-	}
-	var args map[string]any
-	if err := json.Unmarshal(call.Args, &args); err != nil {
-		return refuse("the arguments of %s must be a JSON object: %v", call.Name, err), nil
-	}
-	if err := e.schema.Validate(args); err != nil {
-		return refuse("the arguments of %s do not match its schema: %v\nThe schema: %s", call.Name, err, e.spec.Schema), nil
-	}
-	result, err := invoke(ctx, e.tool, call)
+	result, err := invoke(ctx, r.tools[call.Name].tool, call)
 	if err == nil {
 		return result, nil
 	}
 	if passing(err) {
 		return Result{}, err
 	}
-	return refuse("%s: %v", call.Name, err), nil
+	return *refuse("%s: %v", call.Name, err), nil
+}
+
+// Check finds the tool of a call and holds the arguments against its schema. It does no
+// more, so that a program that is replayed may ask beforehand. The refusal is what the model
+// is told when the call cannot be made, nil when it can.
+func (r *Registry) Check(call Call) (checked Call, refusal *Result) {
+	e, ok := r.tools[call.Name]
+	switch {
+	case !ok:
+		return call, refuse("there is no tool %q; the tools are: %s", call.Name, orNone(r.Names()))
+	case call.Malformed != "":
+		return call, refuse("the arguments of %s are not JSON: %s\nCall it again with arguments that match its schema: %s",
+			call.Name, clip(call.Malformed), e.spec.Schema)
+	case len(bytes.TrimSpace(call.Args)) == 0, string(call.Args) == "null":
+		call.Args = json.RawMessage(`{}`)
+	}
+	var args map[string]any
+	if err := json.Unmarshal(call.Args, &args); err != nil {
+		return call, refuse("the arguments of %s must be a JSON object: %v", call.Name, err)
+	}
+	if err := e.schema.Validate(args); err != nil {
+		return call, refuse("the arguments of %s do not match its schema: %v\nThe schema: %s", call.Name, err, e.spec.Schema)
+	}
+	return call, nil
 }
 
 // passing reports whether calling again may help. A plain error without a code does
@@ -105,8 +115,8 @@ func invoke(ctx context.Context, t Tool, call Call) (Result, error) {
 	}
 }
 
-func refuse(format string, args ...any) Result {
-	return Result{Content: fmt.Sprintf(format, args...), Error: true}
+func refuse(format string, args ...any) *Result {
+	return &Result{Content: fmt.Sprintf(format, args...), Error: true}
 }
 
 func clip(s string) string {

@@ -57,7 +57,7 @@ func newAgent(t *testing.T) durable.Program {
 			return strings.ReplaceAll(format, "CITY", in.City), nil
 		}
 	}
-	program, err := agent.New(agent.Config{
+	programs, err := agent.New(agent.Config{
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return scripted.Model(), nil }},
 		Tools: []tool.Tool{
 			tool.Func("weather", "The weather in a city", say("sunny in CITY"), tool.Read),
@@ -68,7 +68,7 @@ func newAgent(t *testing.T) durable.Program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return program
+	return programs[0]
 }
 
 // did is a step as its step function saw it.

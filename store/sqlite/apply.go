@@ -277,7 +277,7 @@ func (t *transaction) state(c *store.Change, h head) error {
 			return err
 		}
 	}
-	if s != nil && (s.Status.Final() || s.Status == durable.Waiting) {
+	if s != nil && (s.Status.Final() || s.Status == durable.Waiting || s.Status == durable.Paused) {
 		delete(t.heads, c.Run)
 	}
 	return nil

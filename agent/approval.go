@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/tool"
+)
+
+// ApprovalKind is the kind of the interrupt by which an agent asks whether it may call a tool.
+const ApprovalKind = "approval"
+
+// Approval says who decides on the calls of an agent, and what if nobody does.
+type Approval struct {
+	To       []string             `json:"to,omitempty"`       // whom it is put to, by name; empty = whoever may answer
+	Within   time.Duration        `json:"within,omitempty"`   // nanoseconds; then Default counts; 0 = for ever
+	Default  Action               `json:"default,omitempty"`  // Accept or Reject; default Reject
+	Escalate []durable.Escalation `json:"escalate,omitempty"` // whom else it is put to, and when
+	Quorum   int                  `json:"quorum,omitempty"`   // how many people must say the same; default 1
+}
+
+// Wish is the value of an approval: the call that the agent wants to make.
+type Wish struct {
+	Agent string          `json:"agent,omitempty"`
+	Tool  string          `json:"tool"`
+	Args  json.RawMessage `json:"args"`
+}
+
+// Action is what a person does with a wish.
+type Action string
+
+// The actions.
+const (
+	Accept  Action = "accept"  // the call is made
+	Edit    Action = "edit"    // it is made with other arguments
+	Reject  Action = "reject"  // it is not made, and the model is told why
+	Respond Action = "respond" // it is not made: the model is told this in place of a result
+)
+
+// Scope says for which calls of the same tool a decision to accept stands.
+type Scope string
+
+// The scopes.
+const (
+	Once      Scope = ""       // for this call
+	ThisRun   Scope = "run"    // until the run ends
+	ThisAgent Scope = "agent"  // for all runs of agents of this name
+	Anybody   Scope = "tenant" // for all agents of the tenant
+)
+
+// Decision is the answer to an approval.
+type Decision struct {
+	Action Action          `json:"action"`
+	Args   json.RawMessage `json:"args,omitempty"`   // edit: the arguments in place of those of the wish
+	Reason string          `json:"reason,omitempty"` // reject: why, as the model is told
+	Text   string          `json:"text,omitempty"`   // respond: what the model is told
+	Always Scope           `json:"always,omitempty"` // accept: for which calls to come; default this one
+}
+
+// DigestOf is what an approval is bound to: the tool, its arguments, whatever the order of
+// their keys, and the definition of the agent.
+func DigestOf(w Wish, definition durable.Ref) string {
+	return durable.RefOf([]byte(w.Tool + "\n" + canonical(w.Args) + "\n" + definition.Hash)).Hash
+}
+
+// interrupt is the question whether a call may be made.
+func (l *loop) interrupt(c model.ToolCall, spec tool.Spec) durable.Interrupt {
+	a := l.definition.Approval
+	wish := Wish{Agent: l.definition.Name, Tool: c.Name, Args: c.Args}
+	value, err := json.Marshal(wish)
+	if err != nil {
+		panic(fmt.Sprintf("agent: a checked call does not marshal: %v", err))
+	}
+	i := durable.Interrupt{
+		Kind: ApprovalKind, Prompt: "May " + c.Name + " be called?", Value: value, Options: []string{string(Accept), string(Edit), string(Reject), string(Respond)},
+		Schema: decisionSchema(spec.Schema), Digest: DigestOf(wish, l.ref), To: a.To, Within: a.Within, Escalate: a.Escalate, Quorum: a.Quorum,
+	}
+	if a.Within > 0 {
+		action := Reject
+		if a.Default == Accept {
+			action = Accept
+		}
+		i.Default, _ = json.Marshal(Decision{Action: action, Reason: "nobody answered in time"}) // plain text marshals
+	}
+	return i
+}
+
+// decisionSchema is the JSON Schema of a decision about a tool with these arguments.
+func decisionSchema(args json.RawMessage) json.RawMessage {
+	text := json.RawMessage(`{"type":"string"}`)
+	one := func(words ...string) json.RawMessage {
+		data, _ := json.Marshal(map[string]any{"enum": words}) // words marshal
+		return data
+	}
+	properties := map[string]json.RawMessage{
+		"action": one(string(Accept), string(Edit), string(Reject), string(Respond)), "args": args, "reason": text, "text": text,
+		"always": one(string(Once), string(ThisRun), string(ThisAgent), string(Anybody)),
+	}
+	edit := map[string]any{"properties": map[string]any{"action": map[string]any{"const": Edit}}}
+	schema := map[string]any{
+		"type": "object", "properties": properties, "required": []string{"action"}, "additionalProperties": false,
+		"if": edit, "then": map[string]any{"required": []string{"args"}},
+	}
+	data, err := json.Marshal(schema)
+	if err != nil {
+		panic(fmt.Sprintf("agent: the schema of a registered tool does not marshal: %v", err))
+	}
+	return data
+}
+
+// approve asks a person about a call, while others go on, and makes it as that person says.
+func (l *loop) approve(c model.ToolCall, spec tool.Spec, out *toolOutput) durable.Future {
+	return l.ctx.Go("approve "+c.Name, func(ctx durable.Context) error {
+		accepted, err := l.standing(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		decision := Decision{Action: Accept}
+		if !accepted {
+			var said json.RawMessage
+			if err := ctx.Ask(l.interrupt(c, spec)).Get(ctx, &said); err != nil {
+				return err
+			}
+			if err := json.Unmarshal(said, &decision); err != nil {
+				return durable.Errorf(durable.CodeInvalid, "the answer about %s: %w", c.Name, err)
+			}
+		}
+		return l.decided(ctx, c, decision, out)
+	})
+}
+
+// decided does what a person has decided about a call.
+func (l *loop) decided(ctx durable.Context, c model.ToolCall, d Decision, out *toolOutput) error {
+	switch d.Action {
+	case Accept:
+		if d.Always != Once && !slices.Contains(l.Rules, c.Name) {
+			l.Rules = append(l.Rules, c.Name)
+		}
+	case Edit:
+		c.Args = d.Args
+	case Reject:
+		*out = toolOutput{Content: "a person rejected the call: " + orWhy(d.Reason), Error: true}
+		return nil
+	case Respond:
+		*out = toolOutput{Content: d.Text}
+		return nil
+	default:
+		return durable.Errorf(durable.CodeInvalid, "the answer about %s is neither accept, edit, reject nor respond: %q", c.Name, d.Action)
+	}
+	var err error
+	*out, err = l.invoke(ctx, c).Await(ctx)
+	if err == nil && d.Action == Edit {
+		l.Notes = append(l.Notes, "A person changed the arguments of "+c.Name+" to "+string(c.Args)+".")
+	}
+	return err
+}
+
+func orWhy(reason string) string {
+	if reason == "" {
+		return "no reason was given"
+	}
+	return reason
+}
+
+// standing reports whether somebody has accepted all calls of a tool before.
+func (l *loop) standing(ctx durable.Context, name string) (bool, error) {
+	if slices.Contains(l.Rules, name) {
+		return true, nil
+	}
+	return durable.StartAs(ctx, "rules", l.rule, Rule{Agent: l.definition.Name, Tool: name}).Await(ctx)
+}
+
+// Rule is a decision that stands: calls of the tool by the agent are accepted.
+type Rule struct {
+	Agent string `json:"agent"`
+	Tool  string `json:"tool"`
+}

@@ -1,0 +1,120 @@
+package orpine
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
+)
+
+// ruleKind is the kind of the records of decisions that stand.
+const ruleKind = "rule"
+
+// keyOf is the key of a record that is found by several names.
+func keyOf(names ...string) string {
+	for i, n := range names {
+		names[i] = url.QueryEscape(n)
+	}
+	return strings.Join(names, "/")
+}
+
+// Approval is what somebody decides on a call that an agent wants to make.
+type Approval struct {
+	agent.Decision
+	Interrupt string `json:"interrupt,omitempty"` // its ID; "" = the only open one
+	By        string `json:"by,omitempty"`        // who decides
+	Digest    string `json:"digest,omitempty"`    // of the call that was looked at; "" = not looked at
+}
+
+// standing is the record of a decision that stands.
+type standing struct {
+	agent.Rule
+	By   string    `json:"by,omitempty"`
+	Run  string    `json:"run"` // in which it was made
+	Time time.Time `json:"time"`
+}
+
+// Approve decides on a call that an agent wants to make. The first decision wins. Errors:
+// those of Reply.
+func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) error {
+	value, err := json.Marshal(a.Decision)
+	if err != nil {
+		return err
+	}
+	if a.Always != agent.ThisAgent && a.Always != agent.Anybody {
+		return r.Reply(ctx, id, durable.Reply{Interrupt: a.Interrupt, Value: value, By: a.By, Digest: a.Digest})
+	}
+	run, i, err := r.asked(ctx, id, a.Interrupt)
+	if err != nil {
+		return err
+	}
+	var wish agent.Wish
+	if err := json.Unmarshal(i.Value, &wish); err != nil || i.Kind != agent.ApprovalKind {
+		return durable.Errorf(durable.CodeInvalid, "question %s of run %s is no approval of a call: nothing can be accepted for good", i.ID, id)
+	}
+	if err := r.Reply(ctx, id, durable.Reply{Interrupt: i.ID, Value: value, By: a.By, Digest: a.Digest}); err != nil || a.Action != agent.Accept {
+		return err
+	}
+	s := standing{Rule: agent.Rule{Agent: wish.Agent, Tool: wish.Tool}, By: a.By, Run: string(id), Time: time.Now().UTC()}
+	if a.Always == agent.Anybody {
+		s.Agent = ""
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: keyOf(run.Tenant, s.Agent, s.Tool), Expect: store.AnyVersion, Data: data})
+}
+
+// asked finds an open question of a run that waits.
+func (r *Reader) asked(ctx context.Context, id durable.RunID, interrupt string) (durable.Run, durable.Interrupt, error) {
+	run, err := r.Get(ctx, id)
+	if err != nil {
+		return run, durable.Interrupt{}, err
+	}
+	var open []durable.Interrupt
+	for _, w := range run.Waits {
+		if w.Kind == durable.WaitAnswer && (interrupt == "" || w.Interrupt.ID == interrupt) {
+			open = append(open, *w.Interrupt)
+		}
+	}
+	switch {
+	case len(open) == 1:
+		return run, open[0], nil
+	case len(open) > 1:
+		return run, durable.Interrupt{}, durable.Errorf(durable.CodeConflict, "run %s asks %d questions: name the one you mean", id, len(open))
+	}
+	return run, durable.Interrupt{}, durable.Errorf(durable.CodeNotFound, "run %s waits for no such answer", id)
+}
+
+// Question is an interrupt that waits for an answer.
+type Question struct {
+	Run    durable.RunID `json:"run"`
+	Name   string        `json:"name,omitempty"` // of the run
+	Tenant string        `json:"tenant,omitempty"`
+	Since  time.Time     `json:"since"`          // when the run came to wait
+	Until  time.Time     `json:"until,omitzero"` // when its default counts
+	durable.Interrupt
+}
+
+// Questions lists what waits for a person in the runs that match, newest run first.
+func (r *Reader) Questions(ctx context.Context, f Filter) ([]Question, error) {
+	f.Statuses = []durable.Status{durable.Waiting}
+	var all []Question
+	for run, err := range r.runs(ctx, f) {
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range run.Waits {
+			if w.Kind == durable.WaitAnswer {
+				all = append(all, Question{Run: run.ID, Name: run.Name, Tenant: run.Tenant, Since: run.Updated, Until: w.Until, Interrupt: *w.Interrupt})
+			}
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,74 @@
+package orpine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/durable"
+)
+
+// late is how step functions reach the runtime that they are made for: programs are there
+// before it is.
+type late struct {
+	there   chan struct{} // closed once it is
+	runtime *Runtime
+}
+
+func (l *late) come(r *Runtime) {
+	l.runtime = r
+	close(l.there)
+}
+
+func (l *late) wait(ctx context.Context) (*Runtime, error) {
+	select {
+	case <-l.there:
+		return l.runtime, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// send is nil where there is no runtime to come.
+func (l *late) send() func(context.Context, durable.RunID, durable.Signal) error {
+	if l == nil {
+		return nil
+	}
+	return func(ctx context.Context, id durable.RunID, s durable.Signal) error {
+		r, err := l.wait(ctx)
+		if err != nil {
+			return err
+		}
+		return r.Signal(ctx, id, s)
+	}
+}
+
+// rules is nil where there is no runtime to come.
+func (l *late) rules() func(context.Context, durable.RunID, agent.Rule) (bool, error) {
+	if l == nil {
+		return nil
+	}
+	return func(ctx context.Context, id durable.RunID, rule agent.Rule) (bool, error) {
+		r, err := l.wait(ctx)
+		if err != nil {
+			return false, err
+		}
+		return r.stands(ctx, id, rule)
+	}
+}
+
+// stands reports whether a decision that was made before accepts a call: for agents of this
+// name, or for all of the tenant.
+func (r *Runtime) stands(ctx context.Context, id durable.RunID, rule agent.Rule) (bool, error) {
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range []string{rule.Agent, ""} {
+		_, err := r.store.Record(ctx, ruleKind, keyOf(run.Tenant, name, rule.Tool))
+		if !errors.Is(err, durable.ErrNotFound) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
