@@ -25,7 +25,7 @@ func keyOf(names ...string) string {
 
 // Approval is what somebody decides on a call that an agent wants to make.
 type Approval struct {
-	agent.Decision
+	durable.Decision
 	Interrupt string `json:"interrupt,omitempty"` // its ID; "" = the only open one
 	By        string `json:"by,omitempty"`        // who decides
 	Digest    string `json:"digest,omitempty"`    // of the call that was looked at; "" = not looked at
@@ -46,7 +46,7 @@ func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) err
 	if err != nil {
 		return err
 	}
-	if a.Always != agent.ThisAgent && a.Always != agent.Anybody {
+	if a.Always != durable.ThisAgent && a.Always != durable.Anybody {
 		return r.Reply(ctx, id, durable.Reply{Interrupt: a.Interrupt, Value: value, By: a.By, Digest: a.Digest})
 	}
 	run, i, err := r.asked(ctx, id, a.Interrupt)
@@ -57,11 +57,11 @@ func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) err
 	if err := json.Unmarshal(i.Value, &wish); err != nil || i.Kind != agent.ApprovalKind {
 		return durable.Errorf(durable.CodeInvalid, "question %s of run %s is no approval of a call: nothing can be accepted for good", i.ID, id)
 	}
-	if err := r.Reply(ctx, id, durable.Reply{Interrupt: i.ID, Value: value, By: a.By, Digest: a.Digest}); err != nil || a.Action != agent.Accept {
+	if err := r.Reply(ctx, id, durable.Reply{Interrupt: i.ID, Value: value, By: a.By, Digest: a.Digest}); err != nil || a.Action != durable.Accept {
 		return err
 	}
 	s := standing{Rule: agent.Rule{Agent: wish.Agent, Tool: wish.Tool}, By: a.By, Run: string(id), Time: time.Now().UTC()}
-	if a.Always == agent.Anybody {
+	if a.Always == durable.Anybody {
 		s.Agent = ""
 	}
 	data, err := json.Marshal(s)
@@ -103,7 +103,7 @@ type Question struct {
 }
 
 // Questions lists what waits for a person in the runs that match, newest run first.
-func (r *Reader) Questions(ctx context.Context, f Filter) ([]Question, error) {
+func (r *Reader) Questions(ctx context.Context, f durable.Filter) ([]Question, error) {
 	f.Statuses = []durable.Status{durable.Waiting}
 	var all []Question
 	for run, err := range r.runs(ctx, f) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 )
@@ -45,7 +46,7 @@ func row(r store.Run) string {
 }
 
 func read(ctx context.Context, s store.Store, add func(string, ...any)) error {
-	runs, err := s.List(ctx, store.Filter{Limit: 1000})
+	runs, err := s.List(ctx, durable.Filter{Limit: 1000})
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func read(ctx context.Context, s store.Store, add func(string, ...any)) error {
 		}
 		add("%v %v", entries, last)
 	}
-	newest, err := s.List(ctx, store.Filter{Limit: 1000})
+	newest, err := s.List(ctx, durable.Filter{Limit: 1000})
 	if err != nil {
 		return err
 	}

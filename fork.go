@@ -176,7 +176,7 @@ func (r *Reader) CheckRuns(ctx context.Context, cfg Config) iter.Seq2[Checked, e
 			yield(Checked{}, err)
 			return
 		}
-		for run, err := range r.runs(ctx, Filter{Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}}) {
+		for run, err := range r.runs(ctx, durable.Filter{Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}}) {
 			if err != nil {
 				yield(Checked{}, err)
 				return

@@ -123,7 +123,7 @@ func replayGolden(t *testing.T, dir string) map[durable.RunID]durable.Run {
 		t.Fatal(err)
 	}
 	sound(t, r)
-	runs, err := r.List(t.Context(), orpine.Filter{Limit: 100})
+	runs, err := r.List(t.Context(), durable.Filter{Limit: 100})
 	if err != nil || len(runs) == 0 {
 		t.Fatalf("%d runs, error %v", len(runs), err)
 	}
@@ -232,7 +232,7 @@ func settleGolden(ctx context.Context, t *testing.T, e *engine.Engine, id durabl
 				if run.Program == agent.Program {
 					done = `{"content":"sent"}`
 				}
-				err = e.Resolve(ctx, id, w.Command, engine.Resolution{Done: json.RawMessage(done)})
+				err = e.Resolve(ctx, id, w.Command, durable.Resolution{Done: json.RawMessage(done)})
 			case durable.WaitChild:
 				settleGolden(ctx, t, e, w.Child)
 			case durable.WaitTimer:

@@ -178,11 +178,8 @@ func (r *Runtime) Answer(ctx context.Context, id durable.RunID, question string,
 	return r.engine.Answer(ctx, id, question, answer)
 }
 
-// Resolution is what an operator says of a step in doubt.
-type Resolution = embedded.Resolution
-
 // Resolve ends the doubt about an irreversible step.
-func (r *Runtime) Resolve(ctx context.Context, id durable.RunID, command int, res Resolution) error {
+func (r *Runtime) Resolve(ctx context.Context, id durable.RunID, command int, res durable.Resolution) error {
 	return r.engine.Resolve(ctx, id, command, res)
 }
 

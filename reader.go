@@ -41,25 +41,22 @@ func (r *Reader) Get(ctx context.Context, id durable.RunID) (durable.Run, error)
 	return r.journal.Run(ctx, id)
 }
 
-// Filter narrows List and Count. Zero fields do not narrow.
-type Filter = store.Filter
-
 // Count returns how many runs of each status match, whatever the filter says of statuses
 // and pages; a status that none has is left out.
-func (r *Reader) Count(ctx context.Context, f Filter) (map[durable.Status]int64, error) {
+func (r *Reader) Count(ctx context.Context, f durable.Filter) (map[durable.Status]int64, error) {
 	return r.store.Count(ctx, f)
 }
 
 // List returns the runs that match, newest first unless the filter says otherwise, without
 // outputs.
-func (r *Reader) List(ctx context.Context, f Filter) ([]durable.Run, error) {
+func (r *Reader) List(ctx context.Context, f durable.Filter) ([]durable.Run, error) {
 	runs, _, err := r.Page(ctx, f)
 	return runs, err
 }
 
 // Page is List, and where the next page begins: to be given as Before, or After where the
 // filter asks for the oldest first. It is 0 when there is no next page.
-func (r *Reader) Page(ctx context.Context, f Filter) (runs []durable.Run, next int64, err error) {
+func (r *Reader) Page(ctx context.Context, f durable.Filter) (runs []durable.Run, next int64, err error) {
 	if f.Limit == 0 {
 		f.Limit = defaultPage
 	}
@@ -87,7 +84,7 @@ const defaultPage = 100
 // not_found, conflict when a prefix is not unique.
 func (r *Reader) Find(ctx context.Context, ref string) (durable.RunID, error) {
 	if ref == "@last" {
-		runs, err := r.store.List(ctx, Filter{Roots: true, Limit: 1})
+		runs, err := r.store.List(ctx, durable.Filter{Roots: true, Limit: 1})
 		if err != nil {
 			return "", err
 		}
@@ -185,7 +182,7 @@ func (r *Reader) Follow(ctx context.Context, id durable.RunID, after int64) iter
 }
 
 // runs yields the runs that match, newest first, read a page at a time.
-func (r *Reader) runs(ctx context.Context, filter Filter) iter.Seq2[store.Run, error] {
+func (r *Reader) runs(ctx context.Context, filter durable.Filter) iter.Seq2[store.Run, error] {
 	return func(yield func(store.Run, error) bool) {
 		const page = 500
 		for filter.Limit = page; ; {

@@ -102,7 +102,7 @@ func (r *Reader) under(ctx context.Context, thread durable.RunID) ([]durable.Run
 	case run.Status.Final():
 		return nil, durable.Errorf(durable.CodeConflict, "thread %s has ended: %s", thread, run.Status)
 	}
-	return r.List(ctx, Filter{Parent: thread, Oldest: true, Limit: maxUnder, Statuses: []durable.Status{
+	return r.List(ctx, durable.Filter{Parent: thread, Oldest: true, Limit: maxUnder, Statuses: []durable.Status{
 		durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked,
 	}})
 }

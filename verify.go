@@ -47,7 +47,7 @@ func (r *Reader) Verify(ctx context.Context, v Verification) (Health, error) {
 
 // count counts the runs by status, and names rows that are damaged.
 func (r *Reader) count(ctx context.Context, h *Health, name bool) error {
-	for run, err := range r.runs(ctx, Filter{}) {
+	for run, err := range r.runs(ctx, durable.Filter{}) {
 		if err != nil {
 			return err
 		}

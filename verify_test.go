@@ -41,14 +41,14 @@ func TestVerifyCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts, err := r.Count(t.Context(), orpine.Filter{Statuses: []durable.Status{durable.Blocked}, Limit: 1})
+	counts, err := r.Count(t.Context(), durable.Filter{Statuses: []durable.Status{durable.Blocked}, Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[durable.Status]int64{durable.Queued: each, durable.Waiting: each, durable.Blocked: each, durable.Succeeded: each}, counts); diff != "" {
 		t.Errorf("counts: -want +got\n%s", diff)
 	}
-	oldest, err := r.List(t.Context(), orpine.Filter{Oldest: true, Limit: 1})
+	oldest, err := r.List(t.Context(), durable.Filter{Oldest: true, Limit: 1})
 	if err != nil || len(oldest) != 1 || oldest[0].ID != "queued0" {
 		t.Errorf("the oldest is %v, error %v", oldest, err)
 	}

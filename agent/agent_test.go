@@ -357,7 +357,7 @@ func (b *bench) play(e *embedded.Engine) string {
 		since = r.Updated
 		for _, w := range r.Waits {
 			if w.Kind == durable.WaitInDoubt {
-				_ = e.Resolve(b.t.Context(), req.ID, w.Command, embedded.Resolution{Done: json.RawMessage(`{"content":"booked Paris"}`)})
+				_ = e.Resolve(b.t.Context(), req.ID, w.Command, durable.Resolution{Done: json.RawMessage(`{"content":"booked Paris"}`)})
 			}
 		}
 	}

@@ -18,7 +18,7 @@ const ApprovalKind = "approval"
 type Approval struct {
 	To       []string             `json:"to,omitempty"`       // whom it is put to, by name; empty = whoever may answer
 	Within   time.Duration        `json:"within,omitempty"`   // nanoseconds; then Default counts; 0 = for ever
-	Default  Action               `json:"default,omitempty"`  // Accept or Reject; default Reject
+	Default  durable.Action       `json:"default,omitempty"`  // accept or reject; default reject
 	Escalate []durable.Escalation `json:"escalate,omitempty"` // whom else it is put to, and when
 	Quorum   int                  `json:"quorum,omitempty"`   // how many people must say the same; default 1
 }
@@ -28,37 +28,6 @@ type Wish struct {
 	Agent string          `json:"agent,omitempty"`
 	Tool  string          `json:"tool"`
 	Args  json.RawMessage `json:"args"`
-}
-
-// Action is what a person does with a wish.
-type Action string
-
-// The actions.
-const (
-	Accept  Action = "accept"  // the call is made
-	Edit    Action = "edit"    // it is made with other arguments
-	Reject  Action = "reject"  // it is not made, and the model is told why
-	Respond Action = "respond" // it is not made: the model is told this in place of a result
-)
-
-// Scope says for which calls of the same tool a decision to accept stands.
-type Scope string
-
-// The scopes.
-const (
-	Once      Scope = ""       // for this call
-	ThisRun   Scope = "run"    // until the run ends
-	ThisAgent Scope = "agent"  // for all runs of agents of this name
-	Anybody   Scope = "tenant" // for all agents of the tenant
-)
-
-// Decision is the answer to an approval.
-type Decision struct {
-	Action Action          `json:"action"`
-	Args   json.RawMessage `json:"args,omitempty"`   // edit: the arguments in place of those of the wish
-	Reason string          `json:"reason,omitempty"` // reject: why, as the model is told
-	Text   string          `json:"text,omitempty"`   // respond: what the model is told
-	Always Scope           `json:"always,omitempty"` // accept: for which calls to come; default this one
 }
 
 // DigestOf is what an approval is bound to: the tool, its arguments, whatever the order of
@@ -76,15 +45,15 @@ func (l *loop) interrupt(c model.ToolCall, spec tool.Spec) durable.Interrupt {
 		panic(fmt.Sprintf("agent: a checked call does not marshal: %v", err))
 	}
 	i := durable.Interrupt{
-		Kind: ApprovalKind, Prompt: "May " + c.Name + " be called?", Value: value, Options: []string{string(Accept), string(Edit), string(Reject), string(Respond)},
+		Kind: ApprovalKind, Prompt: "May " + c.Name + " be called?", Value: value, Options: []string{string(durable.Accept), string(durable.Edit), string(durable.Reject), string(durable.Respond)},
 		Schema: decisionSchema(spec.Schema), Digest: DigestOf(wish, l.ref), To: a.To, Within: a.Within, Escalate: a.Escalate, Quorum: a.Quorum,
 	}
 	if a.Within > 0 {
-		action := Reject
-		if a.Default == Accept {
-			action = Accept
+		action := durable.Reject
+		if a.Default == durable.Accept {
+			action = durable.Accept
 		}
-		i.Default, _ = json.Marshal(Decision{Action: action, Reason: "nobody answered in time"}) // plain text marshals
+		i.Default, _ = json.Marshal(durable.Decision{Action: action, Reason: "nobody answered in time"}) // plain text marshals
 	}
 	return i
 }
@@ -97,10 +66,10 @@ func decisionSchema(args json.RawMessage) json.RawMessage {
 		return data
 	}
 	properties := map[string]json.RawMessage{
-		"action": one(string(Accept), string(Edit), string(Reject), string(Respond)), "args": args, "reason": text, "text": text,
-		"always": one(string(Once), string(ThisRun), string(ThisAgent), string(Anybody)),
+		"action": one(string(durable.Accept), string(durable.Edit), string(durable.Reject), string(durable.Respond)), "args": args, "reason": text, "text": text,
+		"always": one(string(durable.Once), string(durable.ThisRun), string(durable.ThisAgent), string(durable.Anybody)),
 	}
-	edit := map[string]any{"properties": map[string]any{"action": map[string]any{"const": Edit}}}
+	edit := map[string]any{"properties": map[string]any{"action": map[string]any{"const": durable.Edit}}}
 	schema := map[string]any{
 		"type": "object", "properties": properties, "required": []string{"action"}, "additionalProperties": false,
 		"if": edit, "then": map[string]any{"required": []string{"args"}},
@@ -119,7 +88,7 @@ func (l *loop) approve(c model.ToolCall, spec tool.Spec, out *toolOutput) durabl
 		if err != nil {
 			return err
 		}
-		decision := Decision{Action: Accept}
+		decision := durable.Decision{Action: durable.Accept}
 		if !accepted {
 			var said json.RawMessage
 			if err := ctx.Ask(l.interrupt(c, spec)).Get(ctx, &said); err != nil {
@@ -134,18 +103,18 @@ func (l *loop) approve(c model.ToolCall, spec tool.Spec, out *toolOutput) durabl
 }
 
 // decided does what a person has decided about a call.
-func (l *loop) decided(ctx durable.Context, c model.ToolCall, d Decision, out *toolOutput) error {
+func (l *loop) decided(ctx durable.Context, c model.ToolCall, d durable.Decision, out *toolOutput) error {
 	switch d.Action {
-	case Accept:
-		if d.Always != Once && !slices.Contains(l.Rules, c.Name) {
+	case durable.Accept:
+		if d.Always != durable.Once && !slices.Contains(l.Rules, c.Name) {
 			l.Rules = append(l.Rules, c.Name)
 		}
-	case Edit:
+	case durable.Edit:
 		c.Args = d.Args
-	case Reject:
+	case durable.Reject:
 		*out = toolOutput{Content: "a person rejected the call: " + orWhy(d.Reason), Error: true}
 		return nil
-	case Respond:
+	case durable.Respond:
 		*out = toolOutput{Content: d.Text}
 		return nil
 	default:
@@ -153,7 +122,7 @@ func (l *loop) decided(ctx durable.Context, c model.ToolCall, d Decision, out *t
 	}
 	var err error
 	*out, err = l.invoke(ctx, c).Await(ctx)
-	if err == nil && d.Action == Edit {
+	if err == nil && d.Action == durable.Edit {
 		l.Notes = append(l.Notes, "A person changed the arguments of "+c.Name+" to "+string(c.Args)+".")
 	}
 	return err

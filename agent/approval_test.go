@@ -60,7 +60,7 @@ func questions(t *testing.T, e *embedded.Engine, id durable.RunID, since time.Ti
 	return r, all
 }
 
-func decide(t *testing.T, e *embedded.Engine, id durable.RunID, i durable.Interrupt, d agent.Decision) error {
+func decide(t *testing.T, e *embedded.Engine, id durable.RunID, i durable.Interrupt, d durable.Decision) error {
 	t.Helper()
 	value, err := json.Marshal(d)
 	if err != nil {
@@ -116,17 +116,17 @@ func results(t *testing.T, e *embedded.Engine, id durable.RunID) []string {
 func TestApproval(t *testing.T) {
 	for _, x := range []struct {
 		name          string
-		first, second agent.Decision // on the bookings of Paris and Rome
+		first, second durable.Decision // on the bookings of Paris and Rome
 		booked        int64
 		told          []string
 	}{
-		{"accept", agent.Decision{Action: agent.Accept}, agent.Decision{Action: agent.Accept}, 2, []string{"booked Paris", "sunny in Rome", "booked Rome"}},
+		{"accept", durable.Decision{Action: durable.Accept}, durable.Decision{Action: durable.Accept}, 2, []string{"booked Paris", "sunny in Rome", "booked Rome"}},
 		{
-			"reject and edit", agent.Decision{Action: agent.Reject, Reason: "too dear"}, agent.Decision{Action: agent.Edit, Args: json.RawMessage(`{"city":"Oslo"}`)}, 1,
+			"reject and edit", durable.Decision{Action: durable.Reject, Reason: "too dear"}, durable.Decision{Action: durable.Edit, Args: json.RawMessage(`{"city":"Oslo"}`)}, 1,
 			[]string{"a person rejected the call: too dear", "sunny in Rome", "booked Oslo", `A person changed the arguments of book to {"city":"Oslo"}.`},
 		},
 		{
-			"respond", agent.Decision{Action: agent.Respond, Text: "I did it myself"}, agent.Decision{Action: agent.Reject}, 0,
+			"respond", durable.Decision{Action: durable.Respond, Text: "I did it myself"}, durable.Decision{Action: durable.Reject}, 0,
 			[]string{"I did it myself", "sunny in Rome", "a person rejected the call: no reason was given"},
 		},
 	} {
@@ -177,9 +177,9 @@ func TestApprovalRefuses(t *testing.T) {
 	defer b.close(e, s)
 	id := b.asking(t, e, agent.Approval{})
 	_, open := questions(t, e, id, time.Time{})
-	for name, d := range map[string]agent.Decision{
-		"no action": {}, "unknown": {Action: "maybe"}, "edit without arguments": {Action: agent.Edit},
-		"wrong arguments": {Action: agent.Edit, Args: json.RawMessage(`{"city":7}`)}, "more arguments": {Action: agent.Edit, Args: json.RawMessage(`{"city":"Oslo","x":1}`)},
+	for name, d := range map[string]durable.Decision{
+		"no action": {}, "unknown": {Action: "maybe"}, "edit without arguments": {Action: durable.Edit},
+		"wrong arguments": {Action: durable.Edit, Args: json.RawMessage(`{"city":7}`)}, "more arguments": {Action: durable.Edit, Args: json.RawMessage(`{"city":"Oslo","x":1}`)},
 	} {
 		if err := decide(t, e, id, open[0], d); !errors.Is(err, durable.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -187,7 +187,7 @@ func TestApprovalRefuses(t *testing.T) {
 	}
 	changed := open[0]
 	changed.Digest = agent.DigestOf(agent.Wish{Agent: "tester", Tool: "book", Args: json.RawMessage(`{"city":"Rome"}`)}, durable.Ref{})
-	if err := decide(t, e, id, changed, agent.Decision{Action: agent.Accept}); !errors.Is(err, durable.ErrConflict) {
+	if err := decide(t, e, id, changed, durable.Decision{Action: durable.Accept}); !errors.Is(err, durable.ErrConflict) {
 		t.Errorf("another digest: %v", err)
 	}
 	if b.book.Load() != 0 {
@@ -210,7 +210,7 @@ rules:
 	defer b.close(e, s)
 	id := b.asking(t, e, agent.Approval{})
 	_, open := questions(t, e, id, time.Time{})
-	if err := decide(t, e, id, open[0], agent.Decision{Action: agent.Accept, Always: agent.ThisRun}); err != nil {
+	if err := decide(t, e, id, open[0], durable.Decision{Action: durable.Accept, Always: durable.ThisRun}); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := e.Wait(t.Context(), id); err != nil || r.Status != durable.Succeeded || b.book.Load() != 2 {
@@ -250,7 +250,7 @@ rules:
 	if err := e.Signal(t.Context(), id, durable.Signal{Name: agent.SteerSignal, Data: []byte(`"rather Rome"`)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := decide(t, e, id, open[0], agent.Decision{Action: agent.Reject, Reason: "see below"}); err != nil {
+	if err := decide(t, e, id, open[0], durable.Decision{Action: durable.Reject, Reason: "see below"}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := e.Wait(t.Context(), id)

@@ -201,7 +201,7 @@ func TestImportEveryBit(t *testing.T) {
 		refused(fmt.Sprintf("cut off after %d bytes", size), file[:size])
 	}
 	refused("with a byte more", append(slices.Clone(file), 0))
-	if runs, err := s.List(t.Context(), store.Filter{}); err != nil || len(runs) > 0 {
+	if runs, err := s.List(t.Context(), durable.Filter{}); err != nil || len(runs) > 0 {
 		t.Errorf("there are %d runs, error %v", len(runs), err)
 	}
 	if hashes, _, err := s.Hashes(t.Context(), 0, 10); err != nil || len(hashes) > 0 {
@@ -392,7 +392,7 @@ func TestImportForged(t *testing.T) {
 			if !errors.Is(err, durable.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
-			runs, errRuns := s.List(t.Context(), store.Filter{})
+			runs, errRuns := s.List(t.Context(), durable.Filter{})
 			hashes, _, errBlobs := s.Hashes(t.Context(), 0, 10)
 			if len(runs)+len(hashes) > 0 || errRuns != nil || errBlobs != nil {
 				t.Errorf("written: %d runs, %d blobs; errors %v, %v", len(runs), len(hashes), errRuns, errBlobs)

@@ -78,7 +78,7 @@ func (x *verifier) verify() error {
 		return err
 	}
 	const all = 1 << 40
-	runs, err := x.j.store.List(x.ctx, store.Filter{Limit: all})
+	runs, err := x.j.store.List(x.ctx, durable.Filter{Limit: all})
 	if err != nil {
 		return err
 	}

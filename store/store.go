@@ -61,11 +61,11 @@ type Runs interface {
 	Run(ctx context.Context, id durable.RunID) (Run, error)
 	// List returns the runs that match, newest first unless the filter says otherwise.
 	// Here and in Ready a row that is damaged is a run with a Fault.
-	List(ctx context.Context, f Filter) ([]Run, error)
+	List(ctx context.Context, f durable.Filter) ([]Run, error)
 	// Count returns how many runs of each status match, whatever the filter says of
 	// Statuses, Before, After, Oldest and Limit; a status that none has is left out. It
 	// does not hold rows against their checksums.
-	Count(ctx context.Context, f Filter) (map[durable.Status]int64, error)
+	Count(ctx context.Context, f durable.Filter) (map[durable.Status]int64, error)
 	// Find returns up to limit runs whose ID begins with ref, or whose name is ref, newest first.
 	Find(ctx context.Context, ref string, limit int) ([]durable.RunID, error)
 	// Newest returns the N of the newest run, 0 if there is none.
@@ -146,25 +146,4 @@ type Entry struct {
 type Blob struct {
 	Hash string // lower-case hexadecimal, 32 bytes
 	Data []byte // opaque to the store
-}
-
-// Filter narrows List and Count. Zero fields do not narrow.
-//
-// To go on behind the last run of a page set Before, or with Oldest After, to its N: then
-// each run that matches comes once, also while new ones are added.
-type Filter struct {
-	Statuses []durable.Status
-	Program  string
-	Tenant   string
-	Name     string // all of it
-	Parent   durable.RunID
-	Base     durable.RunID // only forks of this run
-	Roots    bool          // only runs without a parent
-	Search   string        // part of the name, the program or the reason, or the beginning of the ID; in ASCII A is a
-	Since    time.Time     // created then or later
-	Until    time.Time     // created before
-	Before   int64         // only runs with a lower N
-	After    int64         // only runs with a higher N
-	Oldest   bool          // the oldest first
-	Limit    int           // 0 = 100
 }

@@ -37,7 +37,7 @@ func (c *psCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	filter := orpine.Filter{Roots: !c.All, Limit: c.Limit}
+	filter := durable.Filter{Roots: !c.All, Limit: c.Limit}
 	for _, s := range c.Status {
 		filter.Statuses = append(filter.Statuses, durable.Status(s))
 	}

@@ -36,7 +36,7 @@ func (c *resolveCmd) Run(ctx context.Context, a *app) error {
 	if c.Done == "" && !c.Retry && c.Fail == "" {
 		return durable.Errorf(durable.CodeInvalid, "say what became of it: --done JSON, --retry or --fail REASON")
 	}
-	resolution := orpine.Resolution{Retry: c.Retry, Fail: c.Fail}
+	resolution := durable.Resolution{Retry: c.Retry, Fail: c.Fail}
 	if c.Done != "" {
 		resolution.Done = json.RawMessage(c.Done)
 		if !json.Valid(resolution.Done) {

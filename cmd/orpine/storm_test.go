@@ -300,7 +300,7 @@ func (d *directory) verify() (found tally) {
 		bad("%d runs are unfinished", health.Unfinished)
 	}
 	paid, errPaid := d.led.paid()
-	runs, errRuns := r.List(ctx, orpine.Filter{Limit: 1 << 20})
+	runs, errRuns := r.List(ctx, durable.Filter{Limit: 1 << 20})
 	if err := errors.Join(errPaid, errRuns); err != nil {
 		bad("%v", err)
 		return found

@@ -48,17 +48,9 @@ func (l *live) cancel(reason, by string, done func(error)) error {
 	return nil
 }
 
-// Resolution is what an operator says of a step in doubt: exactly one of these. What is
-// not said stays out of its JSON, so that it is not read as a result that is null.
-type Resolution struct {
-	Done  json.RawMessage `json:"done,omitempty"`  // it happened, with this result
-	Retry bool            `json:"retry,omitempty"` // it did not happen: do it
-	Fail  string          `json:"fail,omitempty"`  // it did not happen: fail the step with this reason
-}
-
 // Resolve ends the doubt about an irreversible step. Errors: not_found, conflict
 // when the step is not in doubt, invalid when the resolution says nothing.
-func (e *Engine) Resolve(ctx context.Context, run durable.RunID, command int, r Resolution) error {
+func (e *Engine) Resolve(ctx context.Context, run durable.RunID, command int, r durable.Resolution) error {
 	return e.decide(ctx, run, func(l *live) (*durable.Entry, error) {
 		intent, ok := l.doubts[command]
 		if !ok || slices.ContainsFunc(l.flight, func(t *try) bool { return t.command == command }) {

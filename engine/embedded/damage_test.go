@@ -14,7 +14,6 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/engine/embedded"
-	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 	"github.com/orpine-run/orpine/store/storetest"
 )
@@ -169,7 +168,7 @@ func TestDamagedRow(t *testing.T) {
 	if entries, err := e.Journal().All(ctx, "bad", 0); err != nil || len(entries) != 3 {
 		t.Errorf("it has %d entries, error %v: something was done to it", len(entries), err)
 	}
-	runs, err := s.List(ctx, store.Filter{})
+	runs, err := s.List(ctx, durable.Filter{})
 	if err != nil || len(runs) != 3 || runs[1].Fault == nil {
 		t.Errorf("the list has %d runs, error %v", len(runs), err)
 	}

@@ -138,7 +138,7 @@ func TestTimeIsUp(t *testing.T) {
 				if !c.doubt {
 					return
 				}
-				if err := e.Resolve(t.Context(), "payer", 0, embedded.Resolution{Done: json.RawMessage(`"it did"`)}); err != nil {
+				if err := e.Resolve(t.Context(), "payer", 0, durable.Resolution{Done: json.RawMessage(`"it did"`)}); err != nil {
 					t.Fatal(err)
 				}
 				if r := waitLong(t, e, "payer"); string(r.Output) != `"it did"` {
@@ -162,12 +162,12 @@ func TestResolveWithNonsense(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, done := range []string{`5`, `null`, `{}`, `[]`, `{"cut`} {
-		err := e.Resolve(t.Context(), "payer", 0, embedded.Resolution{Done: json.RawMessage(done)})
+		err := e.Resolve(t.Context(), "payer", 0, durable.Resolution{Done: json.RawMessage(done)})
 		if !errors.Is(err, durable.ErrInvalid) || (json.Valid([]byte(done)) && !strings.Contains(err.Error(), `a text, like "this"`)) {
 			t.Errorf("%s: %v", done, err)
 		}
 	}
-	if err := e.Resolve(t.Context(), "payer", 0, embedded.Resolution{Done: json.RawMessage(`"yes"`)}); err != nil {
+	if err := e.Resolve(t.Context(), "payer", 0, durable.Resolution{Done: json.RawMessage(`"yes"`)}); err != nil {
 		t.Error(err)
 	}
 	if r := waitLong(t, e, "payer"); string(r.Output) != `"yes"` {

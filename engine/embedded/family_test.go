@@ -21,7 +21,7 @@ func patient() durable.Program {
 // noneLeft wants every run of a store to have ended.
 func noneLeft(t *testing.T, s store.Store) {
 	t.Helper()
-	runs, err := s.List(t.Context(), store.Filter{Limit: 100_000})
+	runs, err := s.List(t.Context(), durable.Filter{Limit: 100_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestChildrenOfAnEarlierSegment(t *testing.T) {
 	if r := waitFor(t, e, id); r.Status != durable.Succeeded {
 		t.Fatalf("the run is %s (%s)", r.Status, r.Reason)
 	}
-	children, err := s.List(t.Context(), store.Filter{Parent: id})
+	children, err := s.List(t.Context(), durable.Filter{Parent: id})
 	if err != nil || len(children) != 1 {
 		t.Fatalf("%d children, error %v", len(children), err)
 	}

@@ -195,7 +195,7 @@ func TestForkRefused(t *testing.T) {
 			t.Errorf("%s: got error %v, want %v that says %q", c.name, err, c.code, c.says)
 		}
 	}
-	runs, err := s.List(t.Context(), store.Filter{})
+	runs, err := s.List(t.Context(), durable.Filter{})
 	if err != nil || len(runs) != 1 || len(w.count) != 0 {
 		t.Errorf("there are %d runs, executed was %v: %v", len(runs), w.count, err)
 	}

@@ -247,7 +247,7 @@ func unfit(t *testing.T, s store.Store, programs []durable.Program) []string {
 		t.Error(err)
 		return nil
 	}
-	runs, err := s.List(t.Context(), store.Filter{Limit: 10_000})
+	runs, err := s.List(t.Context(), durable.Filter{Limit: 10_000})
 	if err != nil {
 		t.Error(err)
 	}

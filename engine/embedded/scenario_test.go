@@ -218,7 +218,7 @@ func play(ctx context.Context, e *embedded.Engine) (durable.Run, error) {
 			case durable.WaitAnswer:
 				err = e.Answer(ctx, mainRun, "ok", json.RawMessage(`"yes"`))
 			case durable.WaitInDoubt: // a person looks, and says that it was sent
-				err = e.Resolve(ctx, mainRun, w.Command, embedded.Resolution{Done: json.RawMessage(`"did mail"`)})
+				err = e.Resolve(ctx, mainRun, w.Command, durable.Resolution{Done: json.RawMessage(`"did mail"`)})
 			default:
 			}
 			if err != nil && !errors.Is(err, durable.ErrConflict) {
@@ -297,7 +297,7 @@ func entriesOf(t *testing.T, s store.Store) map[durable.RunID][]durable.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runs, err := s.List(t.Context(), store.Filter{Limit: 1000})
+	runs, err := s.List(t.Context(), durable.Filter{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -195,7 +195,7 @@ func TestTenantIsShare(t *testing.T) {
 			t.Fatal(err)
 		}
 		waitFor(t, e, id)
-		runs, err := s.List(t.Context(), store.Filter{})
+		runs, err := s.List(t.Context(), durable.Filter{})
 		if err != nil || len(runs) != 2 {
 			t.Errorf("%d runs, error %v", len(runs), err)
 		}

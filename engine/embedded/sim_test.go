@@ -222,7 +222,7 @@ func (s *simulation) start() {
 
 // meddle does what a run needs from outside, or ends one.
 func (s *simulation) meddle() {
-	runs := s.list(store.Filter{Limit: 1000})
+	runs := s.list(durable.Filter{Limit: 1000})
 	if len(runs) == 0 {
 		return
 	}
@@ -258,9 +258,9 @@ func (s *simulation) serve(r store.Run) {
 			}
 		case durable.WaitInDoubt: // the operator looks
 			key := fmt.Sprintf("%s/%d/%d", r.ID, r.Segment, w.Command)
-			res := embedded.Resolution{Retry: true}
+			res := durable.Resolution{Retry: true}
 			if s.world.times(key) > 0 {
-				res = embedded.Resolution{Done: s.inputOf(r.ID, w.Command)}
+				res = durable.Resolution{Done: s.inputOf(r.ID, w.Command)}
 			}
 			s.order("resolve", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Resolve(ctx, r.ID, w.Command, res) })
 		default:
@@ -292,7 +292,7 @@ func (s *simulation) order(what string, run durable.RunID, answer string, give f
 	}()
 }
 
-func (s *simulation) list(f store.Filter) []store.Run {
+func (s *simulation) list(f durable.Filter) []store.Run {
 	runs, err := s.store.List(s.t.Context(), f)
 	if err != nil {
 		s.t.Fatal(err)
@@ -340,7 +340,7 @@ func (s *simulation) settle() {
 		for s.gate.next() {
 			s.sum.Passages++
 		}
-		open := s.list(store.Filter{Limit: 1000, Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting}})
+		open := s.list(durable.Filter{Limit: 1000, Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting}})
 		busy := slices.ContainsFunc(s.orders, func(o *order) bool { return !o.ended })
 		if len(open) == 0 && !busy {
 			return

@@ -24,7 +24,7 @@ func (s *simulation) verify() string {
 	if found := damage(s.t, s.store); len(found) > 0 {
 		s.t.Errorf("the store is damaged: %v", found)
 	}
-	runs := s.list(store.Filter{Limit: 1000})
+	runs := s.list(durable.Filter{Limit: 1000})
 	slices.Reverse(runs)
 	all := entriesOf(s.t, s.store)
 	if keys := s.world.repeated(all); len(keys) > 0 {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/store"
 )
 
 // Runs that are taken over after a crash may park before all of them are taken over.
@@ -49,7 +48,7 @@ func TestParkWhileTakingOver(t *testing.T) {
 	defer closeEngine(t, e, s)
 	eventually := time.After(20 * time.Second)
 	for {
-		waiting, err := s.List(t.Context(), store.Filter{Statuses: []durable.Status{durable.Waiting}, Limit: 2 * n})
+		waiting, err := s.List(t.Context(), durable.Filter{Statuses: []durable.Status{durable.Waiting}, Limit: 2 * n})
 		if err != nil {
 			t.Fatal(err)
 		}

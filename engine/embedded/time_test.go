@@ -345,7 +345,7 @@ func TestManyParked(t *testing.T) {
 		}
 		starts.Wait()
 		synctest.Wait()
-		waiting, err := s.List(t.Context(), store.Filter{Statuses: []durable.Status{durable.Waiting}, Limit: 10_000})
+		waiting, err := s.List(t.Context(), durable.Filter{Statuses: []durable.Status{durable.Waiting}, Limit: 10_000})
 		if err != nil || len(waiting) != spread+together {
 			t.Fatalf("%d runs are parked, error %v", len(waiting), err)
 		}

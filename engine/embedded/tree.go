@@ -9,7 +9,6 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/journal"
-	"github.com/orpine-run/orpine/store"
 )
 
 // together appends to two runs what fill appends to them, in one transaction. The tree
@@ -134,7 +133,7 @@ func (e *Engine) childrenOf(ctx context.Context, id durable.RunID) ([]durable.Ru
 		l.mu.Unlock()
 	}
 	e.mu.Unlock()
-	stored, err := e.store.List(ctx, store.Filter{Parent: id, Limit: familyLimit})
+	stored, err := e.store.List(ctx, durable.Filter{Parent: id, Limit: familyLimit})
 	for _, c := range stored {
 		if !c.Status.Final() && c.Fault == nil {
 			ids = append(ids, c.ID)

@@ -242,7 +242,7 @@ func (g *turnstile) Run(ctx context.Context, id durable.RunID) (store.Run, error
 	return g.Store.Run(ctx, id)
 }
 
-func (g *turnstile) List(ctx context.Context, f store.Filter) ([]store.Run, error) {
+func (g *turnstile) List(ctx context.Context, f durable.Filter) ([]store.Run, error) {
 	g.pass("list %s", f.Parent)
 	return g.Store.List(ctx, f)
 }

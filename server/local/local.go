@@ -37,7 +37,7 @@ const maxBody = 16 << 20
 // through the door.
 type Hands interface {
 	Answer(ctx context.Context, id durable.RunID, question string, answer []byte) error
-	Resolve(ctx context.Context, id durable.RunID, command int, r orpine.Resolution) error
+	Resolve(ctx context.Context, id durable.RunID, command int, r durable.Resolution) error
 	Resume(ctx context.Context, id durable.RunID) error
 	Cancel(ctx context.Context, id durable.RunID, reason string) error
 	Kill(ctx context.Context, id durable.RunID, reason string) error
@@ -54,7 +54,7 @@ type order struct {
 	Question   string              `json:"question,omitempty"`
 	Answer     json.RawMessage     `json:"answer,omitempty"`
 	Step       int                 `json:"step,omitempty"`
-	Resolution *orpine.Resolution  `json:"resolution,omitempty"`
+	Resolution *durable.Resolution `json:"resolution,omitempty"`
 	Reason     string              `json:"reason,omitempty"`
 	Fork       *orpine.ForkRequest `json:"fork,omitempty"`
 }
@@ -153,7 +153,7 @@ func handler(h Hands) http.Handler {
 
 // single reports whether a resolution says one thing only. An older command sends a
 // result that is null with all that it says.
-func single(r orpine.Resolution) bool {
+func single(r durable.Resolution) bool {
 	said := 0
 	for _, is := range []bool{r.Done != nil, r.Retry, r.Fail != ""} {
 		if is {
@@ -206,7 +206,7 @@ func (c *Client) Answer(ctx context.Context, id durable.RunID, question string, 
 }
 
 // Resolve implements Hands.
-func (c *Client) Resolve(ctx context.Context, id durable.RunID, command int, r orpine.Resolution) error {
+func (c *Client) Resolve(ctx context.Context, id durable.RunID, command int, r durable.Resolution) error {
 	return c.send(ctx, id, "resolve", order{Step: command, Resolution: &r})
 }
 

@@ -20,7 +20,7 @@ import (
 // hands notes what it is told and answers with err.
 type hands struct {
 	told []string
-	said []orpine.Resolution
+	said []durable.Resolution
 	err  error
 }
 
@@ -33,7 +33,7 @@ func (h *hands) Answer(_ context.Context, id durable.RunID, question string, ans
 	return h.note("answer %s %s %s", id, question, answer)
 }
 
-func (h *hands) Resolve(_ context.Context, id durable.RunID, command int, r orpine.Resolution) error {
+func (h *hands) Resolve(_ context.Context, id durable.RunID, command int, r durable.Resolution) error {
 	h.said = append(h.said, r)
 	return h.note("resolve %s %d %s %v %s", id, command, r.Done, r.Retry, r.Fail)
 }
@@ -86,7 +86,7 @@ func TestOrdersArrive(t *testing.T) {
 	ctx := t.Context()
 	if err := errors.Join(
 		c.Answer(ctx, "r1", "q", []byte(`"yes"`)),
-		c.Resolve(ctx, "r1", 3, orpine.Resolution{Done: json.RawMessage(`{"a":1}`)}),
+		c.Resolve(ctx, "r1", 3, durable.Resolution{Done: json.RawMessage(`{"a":1}`)}),
 		c.Resume(ctx, "r1"), c.Cancel(ctx, "r1", "enough"), c.Kill(ctx, "r1", "now"), fork(ctx, c),
 	); err != nil {
 		t.Fatal(err)
@@ -101,24 +101,24 @@ func TestOrdersArrive(t *testing.T) {
 func TestResolutions(t *testing.T) {
 	for _, x := range []struct {
 		name string
-		say  orpine.Resolution
+		say  durable.Resolution
 	}{
-		{"done", orpine.Resolution{Done: json.RawMessage(`{"a":1}`)}},
-		{"done with null", orpine.Resolution{Done: json.RawMessage(`null`)}},
-		{"retry", orpine.Resolution{Retry: true}},
-		{"fail", orpine.Resolution{Fail: "the post office is closed"}},
+		{"done", durable.Resolution{Done: json.RawMessage(`{"a":1}`)}},
+		{"done with null", durable.Resolution{Done: json.RawMessage(`null`)}},
+		{"retry", durable.Resolution{Retry: true}},
+		{"fail", durable.Resolution{Fail: "the post office is closed"}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			h := &hands{}
 			if err := open(t, t.TempDir(), h).Resolve(t.Context(), "r1", 3, x.say); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]orpine.Resolution{x.say}, h.said); diff != "" {
+			if diff := cmp.Diff([]durable.Resolution{x.say}, h.said); diff != "" {
 				t.Errorf("-sent +arrived\n%s", diff)
 			}
 		})
 	}
-	for _, say := range []orpine.Resolution{{}, {Retry: true, Fail: "no"}, {Done: json.RawMessage(`null`), Retry: true}} {
+	for _, say := range []durable.Resolution{{}, {Retry: true, Fail: "no"}, {Done: json.RawMessage(`null`), Retry: true}} {
 		h := &hands{}
 		err := open(t, t.TempDir(), h).Resolve(t.Context(), "r1", 3, say)
 		if !errors.Is(err, durable.ErrInvalid) || len(h.said) > 0 {

@@ -34,7 +34,7 @@ func (c *conditions) String() string {
 }
 
 // matching is what a filter asks, without the status and the page.
-func matching(f *store.Filter) *conditions {
+func matching(f *durable.Filter) *conditions {
 	c := &conditions{}
 	c.text("program", f.Program)
 	c.text("tenant", f.Tenant)
@@ -59,7 +59,7 @@ func matching(f *store.Filter) *conditions {
 }
 
 // List implements store.Runs.
-func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Run, error) {
+func (s *Store) List(ctx context.Context, f durable.Filter) ([]store.Run, error) {
 	c := matching(&f)
 	if len(f.Statuses) > 0 {
 		statuses := make([]any, len(f.Statuses))
@@ -89,7 +89,7 @@ func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Run, error) {
 }
 
 // Count implements store.Runs.
-func (s *Store) Count(ctx context.Context, f store.Filter) (map[durable.Status]int64, error) {
+func (s *Store) Count(ctx context.Context, f durable.Filter) (map[durable.Status]int64, error) {
 	c := matching(&f)
 	rows, err := s.read.QueryContext(ctx, `SELECT status, count(*) FROM run`+c.String()+` GROUP BY status`, c.args...)
 	if err != nil {

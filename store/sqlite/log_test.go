@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 )
 
@@ -132,7 +131,7 @@ func TestLookingLeavesTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		runs, err := s.List(t.Context(), store.Filter{})
+		runs, err := s.List(t.Context(), durable.Filter{})
 		if err := errors.Join(err, s.Close()); err != nil || len(runs) != 33 {
 			t.Errorf("%d runs, error %v", len(runs), err)
 		}

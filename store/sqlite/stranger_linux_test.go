@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 )
 
@@ -94,7 +93,7 @@ func asStranger(ctx context.Context, t *testing.T, dir string) {
 		t.Log(err)
 		return
 	}
-	runs, err := s.List(ctx, store.Filter{})
+	runs, err := s.List(ctx, durable.Filter{})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Error(err)
 	}

@@ -24,16 +24,16 @@ func list(t *testing.T, open Open) {
 	mustCommit(t, s, &store.Change{Run: "c", State: &store.State{Status: durable.Succeeded, Updated: epoch}})
 	for _, c := range []struct {
 		name   string
-		filter store.Filter
+		filter durable.Filter
 		want   []string
 	}{
-		{"all", store.Filter{}, []string{"c", "b", "a"}},
-		{"limit", store.Filter{Limit: 2}, []string{"c", "b"}},
-		{"program", store.Filter{Program: "q"}, []string{"b"}},
-		{"parent", store.Filter{Parent: "a"}, []string{"b"}},
-		{"roots", store.Filter{Roots: true}, []string{"c", "a"}},
-		{"behind b", store.Filter{Before: nOf(t, s, "b")}, []string{"a"}},
-		{"status", store.Filter{Statuses: []durable.Status{durable.Running, durable.Failed}}, []string{"b", "a"}},
+		{"all", durable.Filter{}, []string{"c", "b", "a"}},
+		{"limit", durable.Filter{Limit: 2}, []string{"c", "b"}},
+		{"program", durable.Filter{Program: "q"}, []string{"b"}},
+		{"parent", durable.Filter{Parent: "a"}, []string{"b"}},
+		{"roots", durable.Filter{Roots: true}, []string{"c", "a"}},
+		{"behind b", durable.Filter{Before: nOf(t, s, "b")}, []string{"a"}},
+		{"status", durable.Filter{Statuses: []durable.Status{durable.Running, durable.Failed}}, []string{"b", "a"}},
 	} {
 		got, err := s.List(t.Context(), c.filter)
 		if err != nil {
@@ -93,7 +93,7 @@ func manyRuns(t *testing.T, s store.Store, rng *rand.Rand, n int) []store.Run {
 		changes[i] = &store.Change{Run: r.ID, Create: r}
 	}
 	mustCommit(t, s, changes...)
-	runs, err := s.List(t.Context(), store.Filter{Limit: n + 1, Oldest: true})
+	runs, err := s.List(t.Context(), durable.Filter{Limit: n + 1, Oldest: true})
 	if err != nil || len(runs) != n {
 		t.Fatalf("%d runs, error %v", len(runs), err)
 	}
@@ -106,7 +106,7 @@ func manyRuns(t *testing.T, s store.Store, rng *rand.Rand, n int) []store.Run {
 }
 
 // matches says what a filter means.
-func matches(f *store.Filter, r *store.Run) bool {
+func matches(f *durable.Filter, r *store.Run) bool {
 	word, has := strings.ToLower(f.Search), func(s string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(f.Search)) }
 	return (len(f.Statuses) == 0 || slices.Contains(f.Statuses, r.Status)) &&
 		(f.Program == "" || r.Program == f.Program) && (f.Tenant == "" || r.Tenant == f.Tenant) && (f.Name == "" || r.Name == f.Name) &&
@@ -125,26 +125,26 @@ func filters(t *testing.T, open Open) {
 		return []durable.Status{pick(rng, durable.Running, durable.Killed), durable.Failed}
 	}
 	moment := func() time.Time { return epoch.Add(time.Duration(rng.IntN(5)) * time.Microsecond) }
-	narrow := []func(f *store.Filter){
-		func(f *store.Filter) { f.Statuses = statuses() },
-		func(f *store.Filter) { f.Program = pick(rng, "agent", "Cost", "cost") },
-		func(f *store.Filter) { f.Tenant = pick(rng, "acme", "ACME", "none") },
-		func(f *store.Filter) { f.Name = pick(rng, "daily", "Daily Report", "50%_off", "dail", "%") },
-		func(f *store.Filter) { f.Parent = pick(rng, durable.RunID("p1"), "p") },
-		func(f *store.Filter) { f.Base = pick(rng, durable.RunID("b1"), "b") },
-		func(f *store.Filter) { f.Roots = true },
-		func(f *store.Filter) {
+	narrow := []func(f *durable.Filter){
+		func(f *durable.Filter) { f.Statuses = statuses() },
+		func(f *durable.Filter) { f.Program = pick(rng, "agent", "Cost", "cost") },
+		func(f *durable.Filter) { f.Tenant = pick(rng, "acme", "ACME", "none") },
+		func(f *durable.Filter) { f.Name = pick(rng, "daily", "Daily Report", "50%_off", "dail", "%") },
+		func(f *durable.Filter) { f.Parent = pick(rng, durable.RunID("p1"), "p") },
+		func(f *durable.Filter) { f.Base = pick(rng, durable.RunID("b1"), "b") },
+		func(f *durable.Filter) { f.Roots = true },
+		func(f *durable.Filter) {
 			f.Search = pick(rng, "daily", "AGENT", "b", "_", "%", `\`, "a0", "A01", "0%_O", "' OR 1", "bung", strings.Repeat("x", 100_000))
 		},
-		func(f *store.Filter) { f.Since = moment() },
-		func(f *store.Filter) { f.Until = moment() },
-		func(f *store.Filter) { f.Before = runs[rng.IntN(len(runs))].N },
-		func(f *store.Filter) { f.After = runs[rng.IntN(len(runs))].N },
-		func(f *store.Filter) { f.Oldest = true },
+		func(f *durable.Filter) { f.Since = moment() },
+		func(f *durable.Filter) { f.Until = moment() },
+		func(f *durable.Filter) { f.Before = runs[rng.IntN(len(runs))].N },
+		func(f *durable.Filter) { f.After = runs[rng.IntN(len(runs))].N },
+		func(f *durable.Filter) { f.Oldest = true },
 	}
 	found := 0
 	for i := range 400 {
-		f := store.Filter{Limit: pick(rng, 3, 7, 50, 1000)}
+		f := durable.Filter{Limit: pick(rng, 3, 7, 50, 1000)}
 		if i < 10*len(narrow) {
 			narrow[i%len(narrow)](&f)
 		} else {
@@ -160,7 +160,7 @@ func filters(t *testing.T, open Open) {
 }
 
 // holdsFilter returns how many runs match.
-func holdsFilter(t *testing.T, s store.Store, runs []store.Run, f store.Filter) int {
+func holdsFilter(t *testing.T, s store.Store, runs []store.Run, f durable.Filter) int {
 	t.Helper()
 	want, counts := []string(nil), map[durable.Status]int64{}
 	all := f
@@ -199,7 +199,7 @@ func holdsFilter(t *testing.T, s store.Store, runs []store.Run, f store.Filter) 
 }
 
 // turn makes a filter one for the page behind the run with this N.
-func turn(f *store.Filter, n int64) {
+func turn(f *durable.Filter, n int64) {
 	if f.Oldest {
 		f.After = n
 	} else {
@@ -234,7 +234,7 @@ func pages(t *testing.T, open Open) {
 		for i := range was {
 			want = append(want, fmt.Sprintf("x%04d", i))
 		}
-		for f := (store.Filter{Tenant: "acme", Search: "report", Limit: size, Oldest: oldest}); ; {
+		for f := (durable.Filter{Tenant: "acme", Search: "report", Limit: size, Oldest: oldest}); ; {
 			page, err := s.List(t.Context(), f)
 			if err != nil {
 				t.Fatal(err)

@@ -55,7 +55,7 @@ func snapshot(t *testing.T, open Open) {
 	if err != nil || run.Status != durable.Running {
 		t.Errorf("the run was %s, error %v", run.Status, err)
 	}
-	runs, err := view.List(t.Context(), store.Filter{})
+	runs, err := view.List(t.Context(), durable.Filter{})
 	equal(t, "runs then", ids(runs), []string{"a"})
 	_, errBlob := view.Blob(t.Context(), hash)
 	is(t, errBlob, durable.ErrNotFound)

@@ -163,7 +163,7 @@ type told struct {
 
 // finish drives every run until it has ended or needs somebody, and prints them all.
 func finish(ctx context.Context, rt *orpine.Runtime) error {
-	runs, err := rt.List(ctx, orpine.Filter{Limit: 100})
+	runs, err := rt.List(ctx, durable.Filter{Limit: 100})
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func watch(ctx context.Context, rt *orpine.Runtime, id durable.RunID) {
 // resolve closes the ledger for every payment in doubt, which also says whether it
 // happened, and tells the run.
 func (p *payer) resolve(ctx context.Context, rt *orpine.Runtime) error {
-	runs, err := rt.List(ctx, orpine.Filter{Limit: 100})
+	runs, err := rt.List(ctx, durable.Filter{Limit: 100})
 	if err != nil {
 		return err
 	}
@@ -239,13 +239,13 @@ func (p *payer) resolve(ctx context.Context, rt *orpine.Runtime) error {
 	return nil
 }
 
-func resolution(run durable.Run, got receipt) orpine.Resolution {
+func resolution(run durable.Run, got receipt) durable.Resolution {
 	switch {
 	case got.Number == 0:
-		return orpine.Resolution{Fail: "the ledger has no such payment"}
+		return durable.Resolution{Fail: "the ledger has no such payment"}
 	case run.Program == agent.Program:
-		return orpine.Resolution{Done: json.RawMessage(fmt.Sprintf(`{"content":"receipt %d"}`, got.Number))}
+		return durable.Resolution{Done: json.RawMessage(fmt.Sprintf(`{"content":"receipt %d"}`, got.Number))}
 	default:
-		return orpine.Resolution{Done: json.RawMessage(fmt.Sprintf(`{"number":%d}`, got.Number))}
+		return durable.Resolution{Done: json.RawMessage(fmt.Sprintf(`{"number":%d}`, got.Number))}
 	}
 }

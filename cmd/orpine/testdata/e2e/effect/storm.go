@@ -112,7 +112,7 @@ func (s *storm) reconcile(ctx context.Context, _ json.RawMessage) (durable.Outco
 
 // drive takes up what an earlier process left, and starts one run for each that ends.
 func (s *storm) drive(ctx context.Context) error {
-	runs, err := s.rt.List(ctx, orpine.Filter{Roots: true, Limit: 1000})
+	runs, err := s.rt.List(ctx, durable.Filter{Roots: true, Limit: 1000})
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ const round = 10 * time.Millisecond
 // operate resumes runs, children too, that are blocked because they were taken over too often.
 func (s *storm) operate(ctx context.Context) {
 	for ctx.Err() == nil {
-		runs, err := s.rt.List(ctx, orpine.Filter{Statuses: []durable.Status{durable.Blocked}, Limit: 1000})
+		runs, err := s.rt.List(ctx, durable.Filter{Statuses: []durable.Status{durable.Blocked}, Limit: 1000})
 		if err != nil {
 			return
 		}
