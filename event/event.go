@@ -17,8 +17,8 @@ type Source interface {
 // Config says how much a feed keeps. The zero value of every field is usable.
 type Config struct {
 	Epoch int64 // of the data directory, in cursors; 0 = 1
-	// Keep keeps deltas from the moment they are emitted; else only while somebody watches
-	// their run, and Linger longer.
+	// Keep keeps deltas from the moment they are emitted until their run has ended, or Total
+	// is reached; else they are kept while somebody watches the run. Both Linger longer.
 	Keep   bool
 	Deltas int           // of one run that are kept; 0 = 8192
 	Bytes  int64         // of one run that are kept, about; 0 = 4 MB

@@ -42,7 +42,7 @@ func (l *log) Entries(_ context.Context, _ durable.RunID, after int64, limit int
 	if l.fail != nil {
 		return nil, l.fail
 	}
-	from := min(after+1, int64(len(l.entries)))
+	from := min(after, int64(len(l.entries))-1) + 1
 	to := min(from+int64(limit), int64(len(l.entries)))
 	return append([]durable.Entry(nil), l.entries[from:to]...), nil
 }
