@@ -9,6 +9,7 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
 	"github.com/orpine-run/orpine/model"
 	"github.com/orpine-run/orpine/model/script"
 	"github.com/orpine-run/orpine/tool"
@@ -89,7 +90,7 @@ func ExampleRuntime_Watch() {
 		fmt.Println(err)
 		return
 	}
-	for item, err := range r.Watch(ctx, id, -1) {
+	for item, err := range r.Watch(ctx, id, event.After(-1)) {
 		if err != nil {
 			fmt.Println(err)
 			return

@@ -46,11 +46,15 @@ type Config struct {
 	// Passive records what callers say and drives nothing: the next process does that.
 	Passive bool
 
-	late *late // what agents reach the runtime by
+	// KeepDeltas keeps what steps stream before anybody watches, so that who comes after a
+	// restart gets all of it; see event.Config. Default false: it is made for watchers alone.
+	KeepDeltas bool
 
 	// ProcessDurability lets a commit survive the death of the process only, not a
 	// power cut. Default false.
 	ProcessDurability bool
+
+	late *late // what agents reach the runtime by
 }
 
 // Limit bounds steps that share a name.
@@ -89,6 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	}
 	e, err := embedded.New(ctx, embedded.Config{
 		Store: s, Programs: programs, Log: cfg.Log, Limits: cfg.Limits, Queues: cfg.Queues, Passive: cfg.Passive,
+		KeepDeltas: cfg.KeepDeltas,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -162,10 +167,15 @@ func (r *Runtime) Settle(ctx context.Context, id durable.RunID, since time.Time)
 	return r.engine.Settle(ctx, id, since)
 }
 
-// Watch yields the events of a run with seq > after, and live deltas between them,
+// Watch yields the events of a run behind a cursor, and live deltas between them,
 // until its last event, an error or the end of ctx.
-func (r *Runtime) Watch(ctx context.Context, id durable.RunID, after int64) iter.Seq2[event.Item, error] {
+func (r *Runtime) Watch(ctx context.Context, id durable.RunID, after event.Cursor) iter.Seq2[*event.Item, error] {
 	return r.engine.Feed().Watch(ctx, id, after)
+}
+
+// Batches is Watch for who can use many items at once; see event.Feed.
+func (r *Runtime) Batches(ctx context.Context, id durable.RunID, after event.Cursor) iter.Seq2[[]*event.Item, error] {
+	return r.engine.Feed().Batches(ctx, id, after)
 }
 
 // Signal delivers a signal; see durable.Engine.

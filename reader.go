@@ -155,26 +155,26 @@ func (r *Reader) Blob(ctx context.Context, ref durable.Ref) ([]byte, error) {
 
 // Follow yields the events of a run with seq > after as another process commits
 // them, until its last event, an error or the end of ctx. There are no deltas.
-func (r *Reader) Follow(ctx context.Context, id durable.RunID, after int64) iter.Seq2[event.Item, error] {
-	return func(yield func(event.Item, error) bool) {
+func (r *Reader) Follow(ctx context.Context, id durable.RunID, after int64) iter.Seq2[*event.Item, error] {
+	return func(yield func(*event.Item, error) bool) {
 		tick := time.NewTicker(followInterval)
 		defer tick.Stop()
 		for {
 			entries, err := r.journal.All(ctx, id, after+1)
 			if err != nil {
-				yield(event.Item{}, err)
+				yield(nil, err)
 				return
 			}
 			for _, e := range entries {
 				after = e.Seq
-				if !yield(event.Item{Event: &durable.Event{Run: id, Entry: e}}, nil) || e.Kind == durable.EntryEnded {
+				if !yield(&event.Item{Event: &durable.Event{Run: id, Entry: e}, Cursor: event.After(e.Seq)}, nil) || e.Kind == durable.EntryEnded {
 					return
 				}
 			}
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				yield(event.Item{}, ctx.Err())
+				yield(nil, ctx.Err())
 				return
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
 	"github.com/orpine-run/orpine/memory"
 	"github.com/orpine-run/orpine/model"
 )
@@ -133,7 +134,7 @@ func (r *Runtime) hand(ctx context.Context, thread durable.RunID, t agent.Turn) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	items := r.Watch(ctx, thread, last.Seq)
+	items := r.Watch(ctx, thread, event.After(last.Seq))
 	if err := r.engine.Signal(ctx, thread, durable.Signal{Name: agent.TurnSignal, Data: data}); err != nil {
 		return err
 	}

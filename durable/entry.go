@@ -84,7 +84,7 @@ type Entry struct {
 }
 
 // Event is an entry as a watcher sees it: a pure function of the run and the
-// committed entry. Seq is its cursor.
+// committed entry. Seq says where to go on behind it.
 type Event struct {
 	Run RunID `json:"run"`
 	Entry
@@ -105,5 +105,7 @@ type Delta struct {
 // The kinds of deltas the engine itself sends; all others are a step's own words.
 const (
 	DeltaBegun = "begun" // an attempt of the step begins
-	DeltaReset = "reset" // all earlier deltas of the step are void
+	// DeltaReset voids all earlier deltas of the step. A watcher that has missed some of an attempt gets one too;
+	// what follows then does not begin at its beginning, as Offset tells.
+	DeltaReset = "reset"
 )

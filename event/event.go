@@ -1,19 +1,10 @@
-// Package event feeds watchers: committed entries in order with a cursor, and
-// deltas, the streamed pieces that are never stored. Watchers that join late get
-// the entries they missed from the journal and then go on live, without a gap and
-// without a repeat.
-//
-// On the line request -> run -> step -> journal -> event -> client it stands
-// behind the commit: an event is a pure function of a committed entry. It never
-// writes, and a slow watcher never slows a run: it re-reads from the journal.
 package event
 
 import (
 	"context"
-	"iter"
-	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -23,206 +14,150 @@ type Source interface {
 	Entries(ctx context.Context, run durable.RunID, after int64, limit int) ([]durable.Entry, error)
 }
 
-// deltaBuffer is how many deltas wait for a slow watcher before the oldest are
-// dropped; entries are never dropped.
-const deltaBuffer = 1024
-
-// Item is what a watcher receives: either an event or a delta.
-type Item struct {
-	Event *durable.Event
-	Delta *durable.Delta
+// Config says how much a feed keeps. The zero value of every field is usable.
+type Config struct {
+	Epoch int64 // of the data directory, in cursors; 0 = 1
+	// Keep keeps deltas from the moment they are emitted until their run has ended, or Total
+	// is reached; else they are kept while somebody watches the run. Both Linger longer.
+	Keep   bool
+	Deltas int           // of one run that are kept; 0 = 8192
+	Bytes  int64         // of one run that are kept, about; 0 = 4 MB
+	Total  int64         // bytes of all runs, about: those that were quiet for longest give way; 0 = 64 MB
+	Linger time.Duration // how long a run is kept once nobody watches it or, with Keep, it has ended; 0 = 2 minutes
 }
 
-// Feed hands events and deltas to watchers. The zero value is not usable; see New.
+// Item is what a watcher receives: either an event or a delta. All watchers of a run share
+// it; it must not be changed.
+type Item struct {
+	Event  *durable.Event
+	Delta  *durable.Delta
+	Cursor Cursor // where to go on behind this item
+
+	of   *attempt // of a delta
+	size int64
+	once sync.Once
+	text []byte
+}
+
+// Once returns what encode makes of the item, which is called for the first watcher alone:
+// the others get the same bytes. There is one form of an item: every caller of a feed must
+// encode in the same way.
+func (i *Item) Once(encode func(*Item) []byte) []byte {
+	i.once.Do(func() { i.text = encode(i) })
+	return i.text
+}
+
+// Feed hands events and deltas to watchers. The zero value is not usable; see New. It has no
+// goroutine of its own: what is no longer needed goes with the next call.
 type Feed struct {
 	source Source
-	mu     sync.Mutex
-	watch  map[durable.RunID]map[*watcher]struct{}
-	count  atomic.Int64 // of watchers
+	cfg    Config
+
+	mu    sync.RWMutex // taken before that of a tail
+	tails map[durable.RunID]*tail
+	used  int64        // no tail that is gone had a delta of a higher number
+	swept atomic.Int64 // when tails were last looked through, in nanoseconds of Unix time
+	count atomic.Int64 // of tails
+	bytes atomic.Int64 // in all tails
 }
 
 // New makes a feed that reads missed entries from source.
-func New(source Source) *Feed {
-	return &Feed{source: source, watch: map[durable.RunID]map[*watcher]struct{}{}}
-}
-
-// watcher is one Watch under way. Its queue holds deltas and, between them, marks
-// that say up to which seq the journal may be read before the deltas behind them. Two
-// marks are never neighbours, so that it is bounded by its deltas.
-type watcher struct {
-	queue  []mark
-	deltas int
-	wake   chan struct{} // holds one token while the queue is not empty
-}
-
-type mark struct {
-	delta *durable.Delta // nil: entries up to seq are committed
-	seq   int64
-}
-
-// Watched reports whether anybody watches at all; who does not need to know more may
-// spare the making of deltas.
-func (f *Feed) Watched() bool { return f.count.Load() > 0 }
-
-// Committed tells the feed that the entries of run up to seq are durable.
-func (f *Feed) Committed(run durable.RunID, seq int64) {
-	f.each(run, func(w *watcher) {
-		if n := len(w.queue); n > 0 && w.queue[n-1].delta == nil {
-			w.queue[n-1].seq = seq
-			return
-		}
-		w.queue = append(w.queue, mark{seq: seq})
-	})
-}
-
-// Emit hands a delta to whoever watches its run now.
-func (f *Feed) Emit(d durable.Delta) {
-	f.each(d.Run, func(w *watcher) {
-		if w.deltas == deltaBuffer {
-			w.dropOldest()
-		}
-		w.deltas++
-		w.queue = append(w.queue, mark{delta: &d})
-	})
-}
-
-// dropOldest drops the first delta, which at most one mark precedes; of the two marks that
-// are neighbours then the later one says it all.
-func (w *watcher) dropOldest() {
-	q := w.queue
-	w.deltas--
-	switch {
-	case q[0].delta != nil:
-		w.queue = q[1:]
-	case len(q) > 2 && q[2].delta == nil:
-		w.queue = q[2:]
-	default:
-		q[1] = q[0]
-		w.queue = q[1:]
+func New(source Source, cfg Config) *Feed {
+	if cfg.Epoch == 0 {
+		cfg.Epoch = 1
 	}
+	if cfg.Deltas == 0 {
+		cfg.Deltas = 8192
+	}
+	if cfg.Bytes == 0 {
+		cfg.Bytes = 4 << 20
+	}
+	if cfg.Total == 0 {
+		cfg.Total = 64 << 20
+	}
+	if cfg.Linger == 0 {
+		cfg.Linger = 2 * time.Minute
+	}
+	return &Feed{source: source, cfg: cfg, tails: map[durable.RunID]*tail{}}
 }
 
-func (f *Feed) each(run durable.RunID, do func(*watcher)) {
+// Watched reports whether anybody may want deltas at all; who does not need to know more
+// may spare the making of them.
+func (f *Feed) Watched() bool { return f.cfg.Keep || f.count.Load() > 0 }
+
+// Committed tells the feed that entries of a run, the newest ones, are durable. It must be
+// called in their order, and does not block.
+func (f *Feed) Committed(run durable.RunID, entries []*durable.Entry) {
+	if len(entries) == 0 || f.count.Load() == 0 {
+		return
+	}
+	if t := f.find(run); t != nil {
+		t.commit(entries)
+	}
+	f.sweep()
+}
+
+// Emit hands a delta to who watches its run, and keeps it for those who come back. The
+// entries of the run up to seq after were reported before the delta was made. It does not
+// block.
+func (f *Feed) Emit(d durable.Delta, after int64) {
 	if !f.Watched() {
+		return
+	}
+	t := f.find(d.Run)
+	if t == nil && f.cfg.Keep {
+		f.mu.Lock()
+		t = f.make(d.Run)
+		f.mu.Unlock()
+	}
+	if t != nil {
+		t.emit(d, after)
+		f.evict()
+	}
+	f.sweep()
+}
+
+func (f *Feed) find(run durable.RunID) *tail {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.tails[run]
+}
+
+// make finds the tail of a run or makes it; the caller holds f.mu.
+func (f *Feed) make(run durable.RunID) *tail {
+	t := f.tails[run]
+	if t == nil {
+		t = newTail(f, run)
+		f.tails[run] = t
+		f.count.Add(1)
+	}
+	return t
+}
+
+// drop forgets a tail; the caller holds f.mu and t.mu. Who comes back with a cursor in it is
+// told that its deltas are gone: their numbers are not given again.
+func (f *Feed) drop(t *tail) {
+	t.grow(-t.size)
+	t.gone = true
+	f.used = max(f.used, t.last())
+	delete(f.tails, t.run)
+	f.count.Add(-1)
+}
+
+// sweep forgets the tails whose time is over. It looks for them now and then.
+func (f *Feed) sweep() {
+	now := time.Now()
+	before := f.swept.Load()
+	if now.UnixNano()-before < int64(f.cfg.Linger/8) || !f.swept.CompareAndSwap(before, now.UnixNano()) {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for w := range f.watch[run] {
-		do(w)
-		select {
-		case w.wake <- struct{}{}:
-		default:
+	for _, t := range f.tails {
+		t.mu.Lock()
+		if t.watchers == 0 && now.Sub(t.idle) >= f.cfg.Linger && (!f.cfg.Keep || t.ended || len(t.deltas) == 0) {
+			f.drop(t)
 		}
-	}
-}
-
-// Watch yields the events of run with seq > after, and live deltas between them,
-// until the run's last event, an error, or the end of ctx. It listens from the moment
-// of the call, so that nothing is missed of a run that is started right after. The
-// sequence may be ranged over once.
-func (f *Feed) Watch(ctx context.Context, run durable.RunID, after int64) iter.Seq2[Item, error] {
-	w := &watcher{wake: make(chan struct{}, 1), queue: []mark{{seq: math.MaxInt64}}}
-	f.add(run, w)
-	leave := context.AfterFunc(ctx, func() { f.remove(run, w) }) // if it is never ranged over
-	return func(yield func(Item, error) bool) {
-		defer leave()
-		defer f.remove(run, w)
-		for {
-			next, more := f.deliver(ctx, run, after, f.take(w), yield)
-			if !more {
-				return
-			}
-			after = next
-			select {
-			case <-w.wake:
-			case <-ctx.Done():
-				yield(Item{}, ctx.Err())
-				return
-			}
-		}
-	}
-}
-
-// deliver yields what a queue holds; more is false when the watch is over.
-func (f *Feed) deliver(ctx context.Context, run durable.RunID, after int64, queue []mark, yield func(Item, error) bool) (next int64, more bool) {
-	for i, m := range queue {
-		switch {
-		case m.delta == nil:
-			if after, more = f.drain(ctx, run, after, m.seq, yield); !more {
-				return after, false
-			}
-		case stale(queue[i:], after):
-		case !yield(Item{Delta: m.delta}, nil):
-			return after, false
-		}
-	}
-	return after, true
-}
-
-// stale reports whether entries committed after the first delta of queue were read
-// before it, as happens to who has just joined: its step may have ended already.
-func stale(queue []mark, after int64) bool {
-	for _, m := range queue {
-		if m.delta == nil {
-			return m.seq <= after
-		}
-	}
-	return false
-}
-
-// drain yields the entries after a cursor up to seq to; more is false when the
-// watch is over.
-func (f *Feed) drain(ctx context.Context, run durable.RunID, after, to int64, yield func(Item, error) bool) (next int64, more bool) {
-	const page = 256
-	for after < to {
-		entries, err := f.source.Entries(ctx, run, after, page)
-		if err != nil {
-			yield(Item{}, err)
-			return after, false
-		}
-		for _, e := range entries {
-			if e.Seq > to {
-				return after, true
-			}
-			if !yield(Item{Event: &durable.Event{Run: run, Entry: e}}, nil) || e.Kind == durable.EntryEnded {
-				return after, false
-			}
-			after = e.Seq
-		}
-		if len(entries) < page {
-			break
-		}
-	}
-	return after, true
-}
-
-func (f *Feed) take(w *watcher) []mark {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	queue := w.queue
-	w.queue, w.deltas = nil, 0
-	return queue
-}
-
-func (f *Feed) add(run durable.RunID, w *watcher) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.watch[run] == nil {
-		f.watch[run] = map[*watcher]struct{}{}
-	}
-	f.watch[run][w] = struct{}{}
-	f.count.Add(1)
-}
-
-func (f *Feed) remove(run durable.RunID, w *watcher) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, ok := f.watch[run][w]; ok {
-		delete(f.watch[run], w)
-		f.count.Add(-1)
-	}
-	if len(f.watch[run]) == 0 {
-		delete(f.watch, run)
+		t.mu.Unlock()
 	}
 }

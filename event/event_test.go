@@ -27,9 +27,9 @@ type log struct {
 	read    func() // called before every read
 }
 
-func newLog() *log {
+func newLog(cfg event.Config) *log {
 	l := &log{}
-	l.feed = event.New(l)
+	l.feed = event.New(l, cfg)
 	return l
 }
 
@@ -42,28 +42,62 @@ func (l *log) Entries(_ context.Context, _ durable.RunID, after int64, limit int
 	if l.fail != nil {
 		return nil, l.fail
 	}
-	from := min(after+1, int64(len(l.entries)))
+	from := min(after, int64(len(l.entries))-1) + 1
 	to := min(from+int64(limit), int64(len(l.entries)))
 	return append([]durable.Entry(nil), l.entries[from:to]...), nil
 }
 
 // commit appends an entry; like a store it tells of commits in their order.
 func (l *log) commit(e durable.Entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.hold(func() { l.commitLocked(e) })
+}
+
+func (l *log) commitLocked(e durable.Entry) {
 	e.Seq = int64(len(l.entries))
 	l.entries = append(l.entries, e)
-	l.feed.Committed(run, e.Seq)
+	l.feed.Committed(run, []*durable.Entry{&e})
 }
 
-func (l *log) delta(step string, offset int) {
-	l.feed.Emit(durable.Delta{Run: run, Step: step, Offset: offset, Kind: "text"})
+// hold keeps everybody from the journal.
+func (l *log) hold(do func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	do()
 }
 
-// words says what a watcher got: entries by seq, deltas by step and offset.
-func word(i event.Item) string {
+// restart gives the journal a new feed, as the next process does.
+func (l *log) restart(cfg event.Config) {
+	l.hold(func() { l.feed = event.New(l, cfg) })
+}
+
+func (l *log) now() *event.Feed {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.feed
+}
+
+// delta emits a delta of the first attempt of a command.
+func (l *log) delta(command, offset int) {
+	l.emit(durable.Delta{Command: command, Attempt: 1, Offset: offset, Kind: "text"})
+}
+
+// deltaLocked emits the first delta of a command.
+func (l *log) deltaLocked(command int) {
+	l.feed.Emit(durable.Delta{Run: run, Command: command, Kind: "text"}, int64(len(l.entries))-1)
+}
+
+func (l *log) emit(d durable.Delta) {
+	d.Run, d.Step = run, fmt.Sprint("s", d.Command)
+	l.feed.Emit(d, int64(l.size())-1)
+}
+
+// word says what a watcher got: entries by seq, deltas by step and offset.
+func word(i *event.Item) string {
 	if i.Event != nil {
 		return fmt.Sprintf("%d %s %s", i.Event.Seq, i.Event.Kind, i.Event.Name)
+	}
+	if i.Delta.Kind == durable.DeltaReset {
+		return fmt.Sprintf("reset %s", i.Delta.Step)
 	}
 	return fmt.Sprintf("delta %s %d", i.Delta.Step, i.Delta.Offset)
 }
@@ -71,7 +105,7 @@ func word(i event.Item) string {
 // TestLateWatchers: watchers that join at any moment, while many commit, get every
 // entry once and in order, and end with the ended entry.
 func TestLateWatchers(t *testing.T) {
-	l := newLog()
+	l := newLog(event.Config{})
 	const committers, each, watchers = 16, 100, 12
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -87,7 +121,7 @@ func TestLateWatchers(t *testing.T) {
 				}
 			}
 			next := after + 1
-			for item, err := range l.feed.Watch(ctx, run, after) {
+			for item, err := range l.feed.Watch(ctx, run, event.After(after)) {
 				if err != nil {
 					t.Errorf("watcher %d: %v", i, err)
 					return
@@ -110,8 +144,8 @@ func TestLateWatchers(t *testing.T) {
 		commits.Go(func() {
 			<-begin
 			for k := range each {
-				l.delta(fmt.Sprint(i), k)
-				l.commit(durable.Entry{Kind: durable.EntryDone, Name: fmt.Sprint(i)})
+				l.delta(i*each+k, 0)
+				l.commit(durable.Entry{Kind: durable.EntryDone, Command: i*each + k})
 			}
 		})
 	}
@@ -131,14 +165,14 @@ func (l *log) size() int {
 // ends it, and the live part begins where the journal ended.
 func TestDeltasComeFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLog()
-		l.delta("nobody watches", 0)
+		l := newLog(event.Config{})
+		l.delta(9, 0) // nobody watches
 		l.commit(durable.Entry{Kind: durable.EntryStarted, Name: "p"})
 		var got []string
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for item, err := range l.feed.Watch(t.Context(), run, -1) {
+			for item, err := range l.feed.Watch(t.Context(), run, event.After(-1)) {
 				if err != nil {
 					t.Error(err)
 					return
@@ -149,74 +183,21 @@ func TestDeltasComeFirst(t *testing.T) {
 		synctest.Wait()
 		for step := range 3 {
 			for offset := range 2 {
-				l.delta(fmt.Sprint(step), offset)
+				l.delta(step, offset)
 				if step == 1 {
 					synctest.Wait() // sometimes it is quick, sometimes it has to catch up
 				}
 			}
-			l.commit(durable.Entry{Kind: durable.EntryDone, Name: fmt.Sprint(step)})
+			l.commit(durable.Entry{Kind: durable.EntryDone, Command: step})
 		}
 		l.commit(durable.Entry{Kind: durable.EntryEnded})
 		<-done
 		want := []string{
-			"0 started p", "delta 0 0", "delta 0 1", "1 done 0", "delta 1 0", "delta 1 1", "2 done 1",
-			"delta 2 0", "delta 2 1", "3 done 2", "4 ended ",
+			"0 started p", "delta s0 0", "delta s0 1", "1 done ", "delta s1 0", "delta s1 1", "2 done ",
+			"delta s2 0", "delta s2 1", "3 done ", "4 ended ",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
-		}
-	})
-}
-
-// TestSlowWatcher: it loses the oldest deltas, keeps their order and loses no entry,
-// and it does not hold up the run.
-func TestSlowWatcher(t *testing.T) {
-	const deltas, kept = 5000, 1024
-	synctest.Test(t, func(t *testing.T) {
-		l := newLog()
-		l.commit(durable.Entry{Kind: durable.EntryStarted})
-		slow := make(chan struct{})
-		var entries, offsets []int
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for item, err := range l.feed.Watch(t.Context(), run, -1) {
-				switch {
-				case err != nil:
-					t.Error(err)
-				case item.Event != nil:
-					entries = append(entries, int(item.Event.Seq))
-					<-slow
-				default:
-					offsets = append(offsets, item.Delta.Offset)
-				}
-			}
-		}()
-		synctest.Wait() // it holds the first entry and does not read on
-		for i := range deltas {
-			l.delta("s", i)
-			if i%100 == 99 {
-				l.commit(durable.Entry{Kind: durable.EntryDone})
-			}
-		}
-		l.commit(durable.Entry{Kind: durable.EntryEnded})
-		close(slow)
-		<-done
-		if len(entries) != deltas/100+2 {
-			t.Errorf("%d entries, want %d", len(entries), deltas/100+2)
-		}
-		for i, seq := range entries {
-			if seq != i {
-				t.Errorf("entry %d has seq %d", i, seq)
-			}
-		}
-		if len(offsets) != kept {
-			t.Fatalf("%d deltas, want the newest %d", len(offsets), kept)
-		}
-		for i, o := range offsets {
-			if want := deltas - kept + i; o != want {
-				t.Fatalf("delta %d has offset %d, want %d", i, o, want)
-			}
 		}
 	})
 }
@@ -243,12 +224,12 @@ func TestWatchEnds(t *testing.T) {
 			l.mu.Lock()
 			l.fail = broken
 			l.mu.Unlock()
-			l.feed.Committed(run, 1)
+			l.feed.Committed(run, []*durable.Entry{{Seq: 1}})
 		}, []string{"0 started ", "disk"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLog()
+				l := newLog(event.Config{})
 				l.commit(durable.Entry{Kind: durable.EntryStarted})
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -256,7 +237,7 @@ func TestWatchEnds(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					for item, err := range l.feed.Watch(ctx, run, -1) {
+					for item, err := range l.feed.Watch(ctx, run, event.After(-1)) {
 						if err != nil {
 							got = append(got, err.Error())
 						} else {
@@ -278,13 +259,13 @@ func TestWatchEnds(t *testing.T) {
 // TestWatchBreaks: a consumer that stops in the middle is forgotten, and does not
 // read on.
 func TestWatchBreaks(t *testing.T) {
-	l := newLog()
+	l := newLog(event.Config{})
 	for range 1000 {
 		l.commit(durable.Entry{Kind: durable.EntryDone})
 	}
 	reads := 0
 	l.read = func() { reads++ }
-	for item, err := range l.feed.Watch(t.Context(), run, -1) {
+	for item, err := range l.feed.Watch(t.Context(), run, event.After(-1)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,14 +282,14 @@ func TestWatchBreaks(t *testing.T) {
 // TestOtherRuns: what happens in one run is not seen by those who watch another.
 func TestOtherRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLog()
+		l := newLog(event.Config{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		var got []string
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for item, err := range l.feed.Watch(ctx, "other", -1) {
+			for item, err := range l.feed.Watch(ctx, "other", event.After(-1)) {
 				if err != nil {
 					got = append(got, err.Error())
 				} else {
@@ -317,8 +298,8 @@ func TestOtherRuns(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		l.delta("s", 0)
-		l.feed.Emit(durable.Delta{Run: "other", Step: "mine"})
+		l.delta(1, 0)
+		l.feed.Emit(durable.Delta{Run: "other", Step: "mine"}, -1)
 		<-done
 		if text := strings.Join(got, ", "); text != "delta mine 0, context deadline exceeded" {
 			t.Errorf("got %s", text)

@@ -1,13 +1,13 @@
 package event
 
-// Queued is how much waits for the watchers of a feed.
-func (f *Feed) Queued() (n int) {
+// Kept is how many tails a feed has, how many deltas are in them, and the bytes of all.
+func (f *Feed) Kept() (tails, deltas int, bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, of := range f.watch {
-		for w := range of {
-			n += len(w.queue)
-		}
+	for _, t := range f.tails {
+		t.mu.Lock()
+		deltas += len(t.deltas)
+		t.mu.Unlock()
 	}
-	return n
+	return len(f.tails), deltas, f.bytes.Load()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
 )
 
 type demoCmd struct {
@@ -105,7 +106,7 @@ func (c *demoCostCmd) request() (cost.Request, error) {
 
 // dieAfter kills this process, really and at once, when a step is recorded.
 func dieAfter(ctx context.Context, rt *orpine.Runtime, id durable.RunID, step string) {
-	for item, err := range rt.Watch(ctx, id, -1) {
+	for item, err := range rt.Watch(ctx, id, event.After(-1)) {
 		if err != nil {
 			return
 		}

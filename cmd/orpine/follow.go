@@ -100,7 +100,7 @@ func (f *follower) remainder(ctx context.Context) error {
 			}
 			for _, e := range entries {
 				w.after.Store(e.Seq)
-				f.show(event.Item{Event: &durable.Event{Run: id, Entry: e}})
+				f.show(&event.Item{Event: &durable.Event{Run: id, Entry: e}})
 			}
 			more = len(entries) == page
 		}
@@ -241,7 +241,7 @@ func (f *follower) watch(ctx context.Context, id durable.RunID) bool {
 		w.after.Store(f.from)
 	}
 	f.known[id] = w
-	items := f.runtime.Watch(ctx, id, w.after.Load())
+	items := f.runtime.Watch(ctx, id, event.After(w.after.Load()))
 	f.wg.Go(func() {
 		defer close(w.over)
 		f.showAll(ctx, items, w)
@@ -249,7 +249,7 @@ func (f *follower) watch(ctx context.Context, id durable.RunID) bool {
 	return true
 }
 
-func (f *follower) showAll(ctx context.Context, items iter.Seq2[event.Item, error], w *watched) {
+func (f *follower) showAll(ctx context.Context, items iter.Seq2[*event.Item, error], w *watched) {
 	for item, err := range items {
 		if err != nil {
 			return
@@ -264,7 +264,7 @@ func (f *follower) showAll(ctx context.Context, items iter.Seq2[event.Item, erro
 	}
 }
 
-func (f *follower) show(item event.Item) {
+func (f *follower) show(item *event.Item) {
 	if f.app.flags.Output == "jsonl" {
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -107,7 +107,7 @@ func (p *progress) draw() {
 }
 
 // show takes one event or delta.
-func (p *progress) show(item event.Item) {
+func (p *progress) show(item *event.Item) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if item.Delta != nil {

@@ -116,7 +116,7 @@ func (t *try) run() {
 		defer stop()
 		ctx = limited
 	}
-	if t.number > 1 || t.l.claimed != nil {
+	if t.number > 1 || t.l.base > 0 { // it may have been under way when the run left memory: it crashed, was told to stop or was blocked
 		t.emit(durable.DeltaReset, nil) // what an attempt that was cut short has streamed is void
 	}
 	t.emit(durable.DeltaBegun, nil)
@@ -250,7 +250,7 @@ func (t *try) heart() (beat, still func()) {
 func (t *try) emit(kind string, data json.RawMessage) {
 	t.deltas.emit(t.l.engine.feed, durable.Delta{
 		Run: t.l.id, Command: t.command, Step: t.call.Name, Attempt: t.number, Kind: kind, Data: data,
-	})
+	}, t.l.told.Load())
 }
 
 // outcome is an entry about this attempt.

@@ -17,8 +17,8 @@ type deltas struct {
 	list []durable.Delta // while kept
 }
 
-// emit gives a delta its offset and streams it.
-func (d *deltas) emit(feed *event.Feed, delta durable.Delta) {
+// emit gives a delta its offset and streams it, behind the entry with seq after.
+func (d *deltas) emit(feed *event.Feed, delta durable.Delta, after int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delta.Offset = d.next
@@ -28,16 +28,16 @@ func (d *deltas) emit(feed *event.Feed, delta durable.Delta) {
 	case d.kept:
 		d.list = append(d.list, delta)
 	default:
-		feed.Emit(delta)
+		feed.Emit(delta, after)
 	}
 }
 
-// release streams what was kept. It does not block.
-func (d *deltas) release(feed *event.Feed) {
+// release streams what was kept, behind the entry with seq after. It does not block.
+func (d *deltas) release(feed *event.Feed, after int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, delta := range d.list {
-		feed.Emit(delta)
+		feed.Emit(delta, after)
 	}
 	d.kept, d.list = false, nil
 }

@@ -40,6 +40,9 @@ type Config struct {
 	// The next process does that.
 	Passive bool
 
+	// KeepDeltas keeps what steps stream before anybody watches, see event.Config.
+	KeepDeltas bool
+
 	// Spawn starts a goroutine of the engine; nil = go. A simulation puts them in an order
 	// of its own. It must not run fn itself, and must run it some time.
 	Spawn func(fn func())
@@ -86,7 +89,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		store: cfg.Store, journal: j, feed: event.New(j), log: cfg.Log,
+		store: cfg.Store, journal: j, feed: event.New(j, event.Config{Epoch: cfg.Store.Epoch(), Keep: cfg.KeepDeltas}), log: cfg.Log,
 		programs: map[string]durable.Program{}, steps: map[string]durable.StepFunc{},
 		began: time.Now(), passive: cfg.Passive, live: map[durable.RunID]*live{}, waiters: map[durable.RunID][]chan durable.Run{},
 	}

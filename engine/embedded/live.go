@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -29,6 +30,7 @@ type live struct {
 	applied int64            // seq of the last applied entry
 	first   *durable.Entry   // of a run that was just born: the store may not have it yet
 	base    int64            // entries before it were there when the live was opened
+	told    atomic.Int64     // seq up to which watchers know of it
 	late    []*durable.Entry // signals and cancels that came after the program ended its segment
 	claimed chan error       // the claim of a run whose process died: durable, or why not
 	alarm   *time.Timer      // wakes the run for a wait too short to park
@@ -80,6 +82,7 @@ func (e *Engine) newLive(id durable.RunID) *live {
 // is makes a live be a run whose journal ends at head.
 func (l *live) is(run store.Run, head journal.Head) {
 	l.run, l.head, l.next, l.base, l.last = run, head, head.Next, head.Next, run.Updated
+	l.told.Store(head.Next - 1)
 }
 
 // over says why nothing more can be appended; nil while it can.
@@ -236,7 +239,8 @@ func (l *live) committed(b *batch, err error) {
 	l.mu.Unlock()
 	if err == nil {
 		if n := len(b.entries); n > 0 {
-			e.feed.Committed(l.id, b.entries[n-1].Seq)
+			l.told.Store(b.entries[n-1].Seq)
+			e.feed.Committed(l.id, b.entries)
 		}
 		e.released(b)
 	}
@@ -252,7 +256,7 @@ func (l *live) committed(b *batch, err error) {
 // released lets go of what had to wait until a batch is durable.
 func (e *Engine) released(b *batch) {
 	for _, t := range b.early {
-		t.deltas.release(e.feed)
+		t.deltas.release(e.feed, t.l.told.Load())
 	}
 	e.begin(b.tries)
 }

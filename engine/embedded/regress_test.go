@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
 )
 
 // A program that ends before the journal does is a mismatch too.
@@ -47,7 +48,7 @@ func TestChildOfEarlierSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	var kid durable.RunID
-	for item, err := range e.Feed().Watch(t.Context(), id, -1) {
+	for item, err := range e.Feed().Watch(t.Context(), id, event.After(-1)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +162,7 @@ func TestUnblockedIsFed(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	resumed := make(chan struct{})
-	for item, err := range e.Feed().Watch(ctx, changed, -1) {
+	for item, err := range e.Feed().Watch(ctx, changed, event.After(-1)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +211,7 @@ func TestDeltasBehindResults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	watch := e.Feed().Watch(t.Context(), id, -1)
+	watch := e.Feed().Watch(t.Context(), id, event.After(-1))
 	if err := e.Signal(t.Context(), id, durable.Signal{Name: "go"}); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/engine/embedded"
+	"github.com/orpine-run/orpine/event"
 	"github.com/orpine-run/orpine/store"
 )
 
@@ -197,7 +198,7 @@ func settle(t *testing.T, e *embedded.Engine, id durable.RunID) durable.Run {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for item, err := range e.Feed().Watch(ctx, id, -1) {
+	for item, err := range e.Feed().Watch(ctx, id, event.After(-1)) {
 		if err != nil {
 			t.Fatal(err)
 		}

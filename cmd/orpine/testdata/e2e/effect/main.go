@@ -29,6 +29,7 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
 	"github.com/orpine-run/orpine/model"
 	"github.com/orpine-run/orpine/model/script"
 	"github.com/orpine-run/orpine/tool"
@@ -201,7 +202,7 @@ func settle(ctx context.Context, rt *orpine.Runtime, id durable.RunID) (durable.
 }
 
 func watch(ctx context.Context, rt *orpine.Runtime, id durable.RunID) {
-	for item, err := range rt.Watch(ctx, id, -1) {
+	for item, err := range rt.Watch(ctx, id, event.After(-1)) {
 		if err != nil {
 			return
 		}

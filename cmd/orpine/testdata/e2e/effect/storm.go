@@ -14,6 +14,7 @@ import (
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
 )
 
 // atOnce is how many runs of the storm are unfinished at any time.
@@ -166,7 +167,7 @@ func (s *storm) follow(ctx context.Context, id durable.RunID) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
-		for item, err := range s.rt.Watch(watching, id, -1) {
+		for item, err := range s.rt.Watch(watching, id, event.After(-1)) {
 			if err != nil {
 				return
 			}
