@@ -17,7 +17,7 @@ const module = "github.com/orpine-run/orpine"
 // floors beneath its own. A new package is one line here.
 var floors = [][]string{
 	{"durable", "model"},           // the words, standard library only
-	{"store", "tool"},              // what is durable; what agents can call
+	{"store", "tool", "client"},    // what is durable; what agents can call; how others talk to a server
 	{"memory", "journal", "event"}, // threads; record and replay; the feed
 	{"agent", "engine"},            // the loop; what drives runs
 	{"config"},                     // YAML -> definitions
@@ -38,17 +38,19 @@ var onlyBelow = map[string][]string{
 	// Its journal is Temporal's, so it needs no room of ours but the words.
 	"engine/temporal": {"durable"},
 	"tool":            {"durable"},
+	"client":          {"durable", "model"},
 	"config":          {"durable", "agent"},
 }
 
 // outside says which rooms alone may use a third-party or heavy package, or any
 // package beneath it.
 var outside = map[string][]string{
-	"net/http":           {"server", "model", "tool", "bench"},
-	"database/sql":       {"store", "tool", "bench"},
-	"modernc.org/sqlite": {"store", "tool", "bench"},
-	"os/exec":            {"cmd/orpine", "bench"},
-	"go.temporal.io":     {"engine"},
+	"net/http":                      {"server", "client", "model", "tool", "bench"},
+	"database/sql":                  {"store", "tool", "bench"},
+	"modernc.org/sqlite":            {"store", "tool", "bench"},
+	"os/exec":                       {"cmd/orpine", "bench"},
+	"go.temporal.io":                {"engine"},
+	"github.com/danielgtaylor/huma": {"server"},
 }
 
 // mustNotLink keeps heavy or test-only code out of what a library user links: these
@@ -57,6 +59,7 @@ var mustNotLink = map[string][]string{
 	".":               {"testing", "net/http", "google.golang.org/grpc", "go.temporal.io", "github.com/alecthomas/kong"},
 	"agent":           {"database/sql", "net/http", "google.golang.org/grpc", "go.temporal.io"},
 	"durable":         {"net/http", "database/sql"},
+	"client":          {"database/sql", "modernc.org/sqlite", "google.golang.org/grpc", "github.com/danielgtaylor/huma"},
 	"engine/embedded": {"google.golang.org/grpc", "go.temporal.io"},
 	"store/sqlite":    {"google.golang.org/grpc", "go.temporal.io"},
 	"cmd/orpine":      {"google.golang.org/grpc", "go.temporal.io"},

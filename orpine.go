@@ -21,6 +21,7 @@ import (
 	"github.com/orpine-run/orpine/engine/embedded"
 	"github.com/orpine-run/orpine/event"
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 	"github.com/orpine-run/orpine/tool"
 )
@@ -233,4 +234,10 @@ func (r *Runtime) Cancel(ctx context.Context, id durable.RunID, reason string) e
 // Kill ends a run and its children now; no program code runs.
 func (r *Runtime) Kill(ctx context.Context, id durable.RunID, reason string) error {
 	return r.engine.Kill(ctx, id, reason)
+}
+
+// Write changes records: small named documents of the runtime itself, in one transaction.
+// Errors: conflict when a version is not the expected one, invalid.
+func (r *Runtime) Write(ctx context.Context, changes ...store.RecordChange) error {
+	return r.journal.Write(ctx, changes...)
 }

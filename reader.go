@@ -203,3 +203,13 @@ func (r *Reader) runs(ctx context.Context, filter durable.Filter) iter.Seq2[stor
 		}
 	}
 }
+
+// Record returns a record. Error: not_found.
+func (r *Reader) Record(ctx context.Context, kind, key string) (store.Record, error) {
+	return r.store.Record(ctx, kind, key)
+}
+
+// Records lists the records of a kind by key.
+func (r *Reader) Records(ctx context.Context, kind string, f store.RecordFilter) ([]store.Record, error) {
+	return r.store.Records(ctx, kind, f)
+}
