@@ -31,9 +31,11 @@ type Approval struct {
 	Digest    string `json:"digest,omitempty"`    // of the call that was looked at; "" = not looked at
 }
 
-// standing is the record of a decision that stands.
-type standing struct {
+// Standing is a decision that stands.
+type Standing struct {
+	ID string `json:"id"`
 	agent.Rule
+	Tenant string `json:"tenant,omitempty"`
 	By   string    `json:"by,omitempty"`
 	Run  string    `json:"run"` // in which it was made
 	Time time.Time `json:"time"`
@@ -60,15 +62,51 @@ func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) err
 	if err := r.Reply(ctx, id, durable.Reply{Interrupt: i.ID, Value: value, By: a.By, Digest: a.Digest}); err != nil || a.Action != durable.Accept {
 		return err
 	}
-	s := standing{Rule: agent.Rule{Agent: wish.Agent, Tool: wish.Tool}, By: a.By, Run: string(id), Time: time.Now().UTC()}
+	s := Standing{Tenant: run.Tenant, Rule: agent.Rule{Agent: wish.Agent, Tool: wish.Tool}, By: a.By, Run: string(id), Time: time.Now().UTC()}
 	if a.Always == durable.Anybody {
 		s.Agent = ""
 	}
+	s.ID = keyOf(run.Tenant, s.Agent, s.Tool)
 	data, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: keyOf(run.Tenant, s.Agent, s.Tool), Expect: store.AnyVersion, Data: data})
+	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: s.ID, Expect: store.AnyVersion, Data: data})
+}
+
+// maxRules is how many decisions that stand are listed.
+const maxRules = 10_000
+
+// Rules lists the decisions that stand for a tenant; "" = for all.
+func (r *Reader) Rules(ctx context.Context, tenant string) ([]Standing, error) {
+	f := store.RecordFilter{Limit: maxRules}
+	if tenant != "" {
+		f.Prefix = keyOf(tenant) + "/"
+	}
+	records, err := r.store.Records(ctx, ruleKind, f)
+	if err != nil {
+		return nil, err
+	}
+	rules := make([]Standing, len(records))
+	for i, record := range records {
+		if err := json.Unmarshal(record.Data, &rules[i]); err != nil {
+			return nil, durable.Errorf(durable.CodeInternal, "the record of rule %s is damaged: %w", record.Key, err)
+		}
+	}
+	return rules, nil
+}
+
+// RemoveRule takes back a decision that stands. Error: not_found, also for one of another
+// tenant.
+func (r *Runtime) RemoveRule(ctx context.Context, tenant, id string) error {
+	if tenant != "" && !strings.HasPrefix(id, keyOf(tenant)+"/") {
+		return durable.Errorf(durable.CodeNotFound, "no rule %s", id)
+	}
+	record, err := r.store.Record(ctx, ruleKind, id)
+	if err != nil {
+		return err
+	}
+	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: id, Expect: record.Version})
 }
 
 // asked finds an open question of a run that waits.

@@ -199,9 +199,19 @@ func (r *Runtime) Pause(ctx context.Context, id durable.RunID) error {
 	return r.engine.Pause(ctx, id, "")
 }
 
+// PauseAs is Pause in somebody's name.
+func (r *Runtime) PauseAs(ctx context.Context, id durable.RunID, by string) error {
+	return r.engine.Pause(ctx, id, by)
+}
+
 // Resume lets a paused run go on, or a blocked one try again.
 func (r *Runtime) Resume(ctx context.Context, id durable.RunID) error {
 	return r.engine.Resume(ctx, id)
+}
+
+// ResumeAs is Resume in somebody's name.
+func (r *Runtime) ResumeAs(ctx context.Context, id durable.RunID, by string) error {
+	return r.engine.ResumeAs(ctx, id, by)
 }
 
 // Reply answers an interrupt in somebody's name; see embedded.Engine.Reply.
@@ -229,6 +239,19 @@ func (r *Runtime) Steer(ctx context.Context, id durable.RunID, text string) erro
 // Cancel asks a run and its children to stop; clean-up code runs.
 func (r *Runtime) Cancel(ctx context.Context, id durable.RunID, reason string) error {
 	return r.engine.Cancel(ctx, id, reason)
+}
+
+// CancelAs is Cancel in somebody's name.
+func (r *Runtime) CancelAs(ctx context.Context, id durable.RunID, reason, by string) error {
+	return r.engine.CancelAs(ctx, id, reason, by)
+}
+
+// Ready says why the runtime takes no work, nil when it does. Error: unavailable.
+func (r *Runtime) Ready(ctx context.Context) error {
+	if _, err := r.store.Newest(ctx); err != nil {
+		return err
+	}
+	return r.engine.Ready()
 }
 
 // Kill ends a run and its children now; no program code runs.

@@ -2,12 +2,15 @@ package orpine
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"time"
 
+	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/event"
 	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/model"
 	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 )
@@ -212,4 +215,47 @@ func (r *Reader) Record(ctx context.Context, kind, key string) (store.Record, er
 // Records lists the records of a kind by key.
 func (r *Reader) Records(ctx context.Context, kind string, f store.RecordFilter) ([]store.Record, error) {
 	return r.store.Records(ctx, kind, f)
+}
+
+// LastSeq is the seq of the last entry of a run. Error: not_found.
+func (r *Reader) LastSeq(ctx context.Context, id durable.RunID) (int64, error) {
+	e, err := r.store.Last(ctx, id)
+	return e.Seq, err
+}
+
+// Refers reports whether an entry of a run is what a blob was made for: its input, output or
+// definition. What looks like a reference inside of those does not count: anybody can write
+// it there.
+func (r *Reader) Refers(ctx context.Context, id durable.RunID, hash string) (bool, error) {
+	entries, err := r.journal.All(ctx, id, 0)
+	for i := range entries {
+		e := &entries[i]
+		if e.Definition == hash || (e.InputRef != nil && e.InputRef.Hash == hash) || (e.OutputRef != nil && e.OutputRef.Hash == hash) {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// AgentUsage adds up the model calls of an agent that is at work.
+func (r *Reader) AgentUsage(ctx context.Context, id durable.RunID) (calls int, used model.Usage, err error) {
+	entries, err := r.journal.All(ctx, id, 0)
+	for i := range entries {
+		e := &entries[i]
+		if e.Kind != durable.EntryDone || e.Func != agent.ModelFunc || e.Error != nil {
+			continue
+		}
+		if err := r.journal.Load(ctx, e); err != nil {
+			return calls, used, err
+		}
+		var out struct {
+			Usage model.Usage `json:"usage"`
+		}
+		if err := json.Unmarshal(e.Output, &out); err != nil {
+			return calls, used, durable.Errorf(durable.CodeInternal, "entry %d of run %s: %w", e.Seq, id, err)
+		}
+		calls++
+		used = used.Add(out.Usage)
+	}
+	return calls, used, err
 }

@@ -74,7 +74,7 @@ func (r *Runtime) TakeTurn(ctx context.Context, thread durable.RunID, t agent.Tu
 			return "", cmp.Or(err, error(durable.Errorf(durable.CodeConflict, "a run %s exists", t.Run)))
 		}
 	}
-	under, err := r.under(ctx, thread)
+	under, err := r.Turns(ctx, thread)
 	if err != nil {
 		return "", err
 	}
@@ -92,8 +92,10 @@ func (r *Runtime) TakeTurn(ctx context.Context, thread durable.RunID, t agent.Tu
 	return t.Run, nil
 }
 
-// under lists the turns of a thread that have not ended, oldest first.
-func (r *Reader) under(ctx context.Context, thread durable.RunID) ([]durable.Run, error) {
+// Turns lists the turns of a thread that have not ended, oldest first: one goes on, the
+// others wait for it. Errors: not_found, invalid for what is no thread, conflict when it has
+// ended.
+func (r *Reader) Turns(ctx context.Context, thread durable.RunID) ([]durable.Run, error) {
 	run, err := r.store.Run(ctx, thread)
 	switch {
 	case err != nil:
@@ -110,6 +112,33 @@ func (r *Reader) under(ctx context.Context, thread durable.RunID) ([]durable.Run
 
 // maxUnder bounds how many turns of one thread wait.
 const maxUnder = 1000
+
+// EditThread changes by hand what was said in a thread that is not busy, and returns once it
+// is changed. seq is that of the state that is meant; a negative one means whatever it is.
+// Errors: not_found, invalid, conflict when the thread is busy, has ended or has gone on.
+func (r *Runtime) EditThread(ctx context.Context, thread durable.RunID, t agent.Turn, seq int64) error {
+	lock := r.threads.of(thread)
+	lock.Lock()
+	defer lock.Unlock()
+	under, err := r.Turns(ctx, thread)
+	if err != nil {
+		return err
+	}
+	if len(under) > 0 {
+		return durable.Errorf(durable.CodeConflict, "thread %s is busy with run %s: wait for it, or cancel it", thread, under[0].ID)
+	}
+	if seq >= 0 {
+		_, now, err := r.Conversation(ctx, thread, -1)
+		if err != nil {
+			return err
+		}
+		if now != seq {
+			return durable.Errorf(durable.CodeConflict, "thread %s has gone on: its state is that of entry %d, not %d; look at it again", thread, now, seq)
+		}
+	}
+	t.Run, t.Definition = "", nil
+	return r.hand(ctx, thread, t)
+}
 
 func (r *Runtime) giveWay(ctx context.Context, id durable.RunID, busy Busy) error {
 	switch busy {
@@ -139,7 +168,7 @@ func (r *Runtime) hand(ctx context.Context, thread durable.RunID, t agent.Turn) 
 		return err
 	}
 	run, err := r.store.Run(ctx, thread)
-	if err != nil || t.Run == "" || run.Status == durable.Paused {
+	if err != nil || run.Status == durable.Paused {
 		return err
 	}
 	for item, err := range items {
@@ -147,7 +176,7 @@ func (r *Runtime) hand(ctx context.Context, thread durable.RunID, t agent.Turn) 
 		case err != nil:
 			return err
 		case e == nil:
-		case e.Kind == durable.EntryChild && e.Child == t.Run:
+		case e.Kind == durable.EntryChild && e.Child == t.Run, t.Run == "" && e.Kind == durable.EntryDone:
 			return nil
 		case e.Kind == durable.EntryPaused, e.Kind == durable.EntryBlocked, e.Kind == durable.EntryEnded:
 			return durable.Errorf(durable.CodeUnavailable, "thread %s was stopped before it took the turn", thread)

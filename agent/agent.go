@@ -32,6 +32,9 @@ const (
 	StopError    = "error"     // a model call failed for good
 )
 
+// ModelFunc is the name of the step function of model calls. Its output has their usage.
+const ModelFunc = "agent.model"
+
 // Bounds that a definition cannot change.
 const (
 	defaultTurns = 50
@@ -85,7 +88,7 @@ func New(cfg Config) ([]durable.Program, error) {
 	box := &toolbox{tools: cfg.Tools, makers: cfg.Makers, made: map[string]*tool.Registry{}}
 	s := &steps{providers: cfg.Providers, box: box, models: map[string]model.Model{}, rules: cfg.Rules}
 	a := &program{box: box}
-	a.model = durable.NewFunc("agent.model", durable.StepOptions{
+	a.model = durable.NewFunc(ModelFunc, durable.StepOptions{
 		Effect: durable.Read, Timeout: 10 * time.Minute, Retry: durable.Retry{Attempts: 6, Backoff: 500 * time.Millisecond, Max: time.Minute},
 	}, s.model)
 	a.tool = durable.NewFunc("agent.tool", durable.StepOptions{Effect: durable.Irreversible}, s.tool)

@@ -61,7 +61,7 @@ func (c *checker) unknown(e entry, f field, path string) {
 		}
 	}
 	said := fmt.Sprintf("unknown field %q", e.name)
-	c.note(e.position, join(path, e.name), said, said+in(path), didYouMean(e.name, known, "known fields"))
+	c.note(e.position, join(path, e.name), said, said+in(path), DidYouMean(e.name, known, "known fields"))
 }
 
 func fieldNamed(fields []field, name string) (field, bool) {
@@ -185,7 +185,7 @@ func (c *checker) text(n *node, f field, path string) (any, bool) {
 	case len(f.choices) == 0, slices.Contains(f.choices, n.text):
 		return n.text, true
 	}
-	c.add(n.position, path, fmt.Sprintf("must be one of %s, not %s", strings.Join(f.choices, ", "), n), didYouMean(n.text, f.choices, ""))
+	c.add(n.position, path, fmt.Sprintf("must be one of %s, not %s", strings.Join(f.choices, ", "), n), DidYouMean(n.text, f.choices, ""))
 	return nil, false
 }
 

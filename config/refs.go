@@ -71,7 +71,7 @@ func (r *refs) provider(model, at string) string {
 	case !slash || name == "" || provider == "":
 		r.add(r.at[at], at, fmt.Sprintf("%q is not a model", model), "write provider/name, such as openai/gpt-5-mini")
 	case !slices.Contains(now, provider):
-		r.add(r.at[at], at, fmt.Sprintf("unknown provider %q", provider), didYouMean(provider, now, "known providers"))
+		r.add(r.at[at], at, fmt.Sprintf("unknown provider %q", provider), DidYouMean(provider, now, "known providers"))
 	case provider == "script":
 		return "script/" + r.resolve(name)
 	}
@@ -100,7 +100,7 @@ func (r *refs) model(a *agent.Definition, at string) {
 		for _, e := range r.root.find("models").entries {
 			known = append(known, e.name)
 		}
-		hint := didYouMean(a.Model, known, "known models")
+		hint := DidYouMean(a.Model, known, "known models")
 		if hint == "" {
 			hint = "write provider/name, such as openai/gpt-5-mini, or declare it under models"
 		}
@@ -147,7 +147,7 @@ func (r *refs) toolName(name, at string) {
 			r.add(r.at[at], at, fmt.Sprintf("no tool matches %q", name), "known tools: "+strings.Join(declared, ", "))
 		}
 	case !slices.Contains(declared, name):
-		r.add(r.at[at], at, fmt.Sprintf("unknown tool %q", name), didYouMean(name, declared, "known tools"))
+		r.add(r.at[at], at, fmt.Sprintf("unknown tool %q", name), DidYouMean(name, declared, "known tools"))
 	}
 }
 
@@ -189,7 +189,7 @@ func (r *refs) params(t Tool, n *node, at string) {
 	}
 	for _, param := range params(t.SQL) {
 		if !slices.Contains(fields, param) {
-			hint := didYouMean(param, fields, "")
+			hint := DidYouMean(param, fields, "")
 			if hint == "" {
 				hint = fmt.Sprintf("add input: { %s: string }", param)
 			}

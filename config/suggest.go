@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// didYouMean returns the hint for an unknown name: the nearest known one, else
+// DidYouMean returns the hint for an unknown name: the nearest known one, else
 // the list of those known under the heading, else nothing.
-func didYouMean(name string, known []string, heading string) string {
+func DidYouMean(name string, known []string, heading string) string {
 	best, limit := "", max(1, len([]rune(name))/3)
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d <= limit {

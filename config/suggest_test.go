@@ -39,7 +39,7 @@ func TestDidYouMean(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := didYouMean(tt.name, known, "known fields"); got != tt.want {
+			if got := DidYouMean(tt.name, known, "known fields"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

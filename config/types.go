@@ -258,7 +258,7 @@ func basicType(name string) (*typ, error) {
 	}
 	// The names other languages use for the same.
 	other := map[string]string{"str": "string", "text": "string", "int": "integer", "float": "number", "bool": "boolean", "map": "object", "dict": "object"}
-	hint := didYouMean(name, known, "known types")
+	hint := DidYouMean(name, known, "known types")
 	if o, ok := other[name]; ok {
 		hint = fmt.Sprintf("did you mean %q?", o)
 	}

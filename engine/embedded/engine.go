@@ -237,6 +237,14 @@ func (e *Engine) err() error {
 	return context.Cause(e.ctx)
 }
 
+// Ready says why the engine takes no more work, nil while it does. Error: unavailable.
+func (e *Engine) Ready() error {
+	if e.draining.Load() {
+		return errClosing
+	}
+	return e.err()
+}
+
 // Start implements durable.Engine.
 func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.RunID, error) {
 	if _, ok := e.programs[req.Program]; !ok {
