@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	"github.com/orpine-run/orpine"
@@ -46,4 +47,14 @@ func only(tb testing.TB, r access.Records, kind string) store.Record {
 		tb.Fatalf("%d records of kind %s, %v; want 1", len(all), kind, err)
 	}
 	return all[0]
+}
+
+// encoded is a value as JSON.
+func encoded(tb testing.TB, v any) []byte {
+	tb.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
 }
