@@ -40,6 +40,8 @@ var onlyBelow = map[string][]string{
 	"tool":            {"durable"},
 	"client":          {"durable", "model"},
 	"config":          {"durable", "agent"},
+	// Who may come in is decided without knowing what there is inside.
+	"server/access": {"durable", "store", "client"},
 }
 
 // outside says which rooms alone may use a third-party or heavy package, or any
