@@ -92,7 +92,8 @@ func New(cfg Config) ([]durable.Program, error) {
 		Effect: durable.Read, Timeout: 10 * time.Minute, Retry: durable.Retry{Attempts: 6, Backoff: 500 * time.Millisecond, Max: time.Minute},
 	}, s.model)
 	a.tool = durable.NewFunc("agent.tool", durable.StepOptions{Effect: durable.Irreversible}, s.tool)
-	a.rule = durable.NewFunc("agent.rules", durable.StepOptions{Effect: durable.Read}, s.rule)
+	// It asks whose run it is, so it must not begin before the run is durable, as a Read may.
+	a.rule = durable.NewFunc("agent.rules", durable.StepOptions{Effect: durable.Idempotent}, s.rule)
 	return []durable.Program{a, newThread(cfg, &s.threads)}, nil
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,7 +69,7 @@ func (c *Conversation) See(e *durable.Entry) error {
 			err = json.Unmarshal(e.Output, &a)
 		}
 		c.after(a)
-	case e.Kind == durable.EntryDone && e.Func == sayFunc && e.Error == nil:
+	case e.Kind == durable.EntryDone && cmp.Or(e.Func, e.Name) == sayFunc && e.Error == nil:
 		var head memory.Head
 		if err = json.Unmarshal(e.Output, &head); err == nil {
 			c.Thread, c.Pending = head, nil

@@ -211,8 +211,8 @@ type AuditLine struct {
 	Hash   string    `json:"hash"`
 }
 
-// Problem is what a server says when it does not do what it was asked for (RFC 9457). It is
-// an error that matches the sentinel of its code.
+// Problem is what a server says when it does not do what it was asked for (RFC 9457). A
+// client finds it in the chain of its errors, which have its code.
 type Problem struct { //nolint:errname // the word of the RFC
 	Type    string       `json:"type,omitempty"`
 	Title   string       `json:"title"`

@@ -6,7 +6,6 @@ import (
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/server/local"
 )
 
 type answerCmd struct {
@@ -40,7 +39,7 @@ func (c *answerCmd) Run(ctx context.Context, a *app) error {
 	if c.Question != "" {
 		question = c.Question
 	}
-	return a.give(ctx, string(id), c.Detach, func(ctx context.Context, h local.Hands, _ durable.RunID) error {
+	return a.give(ctx, string(id), c.Detach, func(ctx context.Context, h hands, _ durable.RunID) error {
 		return h.Answer(ctx, asking, question, answer)
 	})
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/server/local"
 )
 
 type forkCmd struct {
@@ -90,7 +89,7 @@ func (c *forkCmd) Run(ctx context.Context, a *app) error {
 
 // forkOther forks through the door of the process that owns the data directory.
 func (c *forkCmd) forkOther(ctx context.Context, a *app, r *orpine.Reader, id durable.RunID, req orpine.ForkRequest) error {
-	door, err := local.Dial(a.flags.Data)
+	door, err := a.knock()
 	if err != nil {
 		return err
 	}

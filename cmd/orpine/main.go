@@ -80,6 +80,7 @@ type cli struct {
 	Kill      killCmd       `cmd:"" help:"End a run now; none of its code runs."`
 	Export    exportCmd     `cmd:"" help:"Write a run to one file."`
 	Import    importCmd     `cmd:"" help:"Take up a run from a file."`
+	Serve     serveCmd      `cmd:"" help:"Drive runs and serve them over HTTP."`
 	Check     checkCmd      `cmd:"" help:"Check a YAML file, or whether this build can go on with all runs."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`

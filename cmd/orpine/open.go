@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server"
 	"github.com/orpine-run/orpine/server/local"
 	"github.com/orpine-run/orpine/tool"
 	"github.com/orpine-run/orpine/tool/clock"
@@ -20,8 +23,9 @@ import (
 // machine reach it through its door.
 type owned struct {
 	*orpine.Runtime
-	door   *local.Door
-	gentle func() bool // whether steps under way are to end before it is closed
+	door     *local.Door   // nil = none yet
+	gentle   func() bool   // whether steps under way are to end before it is closed
+	patience time.Duration // and how long they may take; 0 = drainTime
 }
 
 // config is what runs can have in this command.
@@ -47,12 +51,18 @@ func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
 	if err != nil {
 		return nil, err
 	}
-	door, err := local.Open(ctx, a.flags.Data, rt)
+	door, err := local.Open(ctx, a.flags.Data, func() (http.Handler, error) {
+		s, err := server.New(ctx, server.Config{Runtime: rt, Version: version})
+		if err != nil {
+			return nil, err
+		}
+		return s.Local(), nil
+	})
 	if err != nil {
 		return nil, closing(environmentError{err}, rt)
 	}
 	gentle := func() bool { return errors.Is(context.Cause(ctx), errTerminated) }
-	return &owned{rt, door, gentle}, nil
+	return &owned{Runtime: rt, door: door, gentle: gentle}, nil
 }
 
 // drainTime is how long steps under way may take to end after SIGTERM.
@@ -60,11 +70,14 @@ const drainTime = 10 * time.Second
 
 // Close closes the door, then the runtime.
 func (o *owned) Close() error {
-	err := o.door.Close()
+	var err error
+	if o.door != nil {
+		err = o.door.Close()
+	}
 	if !o.gentle() {
 		return errors.Join(err, o.Runtime.Close())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(o.patience, drainTime))
 	defer cancel()
 	return errors.Join(err, o.Drain(ctx))
 }
@@ -83,7 +96,7 @@ func (a *app) read(ctx context.Context, ref string) (*orpine.Reader, durable.Run
 }
 
 // order is something done to a run, by whoever owns the data directory.
-type order func(ctx context.Context, h local.Hands, id durable.RunID) error
+type order func(ctx context.Context, h hands, id durable.RunID) error
 
 // give carries out an order on a run: here, if nobody owns the data directory, else
 // through the owner's door. Then the run is waited for, unless it is to be left alone:
@@ -107,7 +120,7 @@ func (a *app) give(ctx context.Context, ref string, leave bool, do order) error 
 }
 
 func (a *app) giveOther(ctx context.Context, r *orpine.Reader, id durable.RunID, leave bool, do order) error {
-	door, err := local.Dial(a.flags.Data)
+	door, err := a.knock()
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/server/local"
 )
 
 type resolveCmd struct {
@@ -51,7 +50,7 @@ func (c *resolveCmd) Run(ctx context.Context, a *app) error {
 	if err = closing(err, r); err != nil {
 		return err
 	}
-	return a.give(ctx, string(id), c.Detach, func(ctx context.Context, h local.Hands, id durable.RunID) error {
+	return a.give(ctx, string(id), c.Detach, func(ctx context.Context, h hands, id durable.RunID) error {
 		return h.Resolve(ctx, id, step.Command, resolution)
 	})
 }
@@ -95,5 +94,5 @@ Examples:
 
 // Run resumes a blocked run.
 func (c *resumeCmd) Run(ctx context.Context, a *app) error {
-	return a.give(ctx, c.Ref, c.Detach, func(ctx context.Context, h local.Hands, id durable.RunID) error { return h.Resume(ctx, id) })
+	return a.give(ctx, c.Ref, c.Detach, func(ctx context.Context, h hands, id durable.RunID) error { return h.Resume(ctx, id) })
 }

@@ -104,13 +104,19 @@ func (a *app) definition(ref, modelName string) (agent.Definition, error) {
 		}
 		name = names[0]
 	}
-	d, ok := f.Agents[name]
-	if !ok {
-		return d, durable.Errorf(durable.CodeNotFound, "%s has no agent %q; it has %s", path, name, strings.Join(names, ", "))
+	if !slices.Contains(names, name) {
+		return agent.Definition{}, durable.Errorf(durable.CodeNotFound, "%s has no agent %q; it has %s", path, name, strings.Join(names, ", "))
 	}
+	d, err := definitionOf(f, name)
 	if modelName != "" {
 		d.Model = modelName
 	}
+	return d, err
+}
+
+// definitionOf is an agent of a file, with the tools of the file that it names.
+func definitionOf(f *config.File, name string) (agent.Definition, error) {
+	d := f.Agents[name]
 	for _, t := range f.Tools {
 		declared, err := sql.Declare(sql.Declared{
 			Name: t.Name, Description: t.Description, Query: t.SQL, Tables: t.CSV, Schema: t.Input, Options: t.Options(),

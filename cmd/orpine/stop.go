@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/server/local"
 )
 
 type cancelCmd struct {
@@ -26,7 +25,7 @@ Examples:
 
 // Run cancels a run.
 func (c *cancelCmd) Run(ctx context.Context, a *app) error {
-	return a.stop(ctx, c.Ref, func(ctx context.Context, h local.Hands, id durable.RunID) error { return h.Cancel(ctx, id, c.Reason) })
+	return a.stop(ctx, c.Ref, func(ctx context.Context, h hands, id durable.RunID) error { return h.Cancel(ctx, id, c.Reason) })
 }
 
 type killCmd struct {
@@ -44,7 +43,7 @@ Examples:
 
 // Run kills a run.
 func (c *killCmd) Run(ctx context.Context, a *app) error {
-	return a.stop(ctx, c.Ref, func(ctx context.Context, h local.Hands, id durable.RunID) error { return h.Kill(ctx, id, c.Reason) })
+	return a.stop(ctx, c.Ref, func(ctx context.Context, h hands, id durable.RunID) error { return h.Kill(ctx, id, c.Reason) })
 }
 
 // stop carries out an order that ends a run. That the run then did not succeed is

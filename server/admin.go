@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/access"
+)
+
+func (s *Server) admin() {
+	path := client.Version + "/tokens"
+	add(s, Route{Method: http.MethodPost, Path: path, ID: "create-token", Scope: "tokens:write", Summary: "Make a token", Status: http.StatusCreated}, s.createToken)
+	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-tokens", Scope: "tokens:write", Summary: "List the tokens, without their secrets"},
+		func(ctx context.Context, _ *nothing) (*body[[]client.Token], error) {
+			list, err := s.tokens.List(ctx)
+			return reply(orEmpty(list), err)
+		})
+	add(s, Route{Method: http.MethodDelete, Path: path + "/{id}", ID: "revoke-token", Scope: "tokens:write", Summary: "Make a token worthless at once", Status: http.StatusNoContent},
+		func(ctx context.Context, in *RunRef) (*none, error) { return &none{}, s.tokens.Revoke(ctx, in.ID) })
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/audit", ID: "list-audit", Scope: "audit:read", Summary: "Read the log of who asked for what"}, s.auditLines)
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/audit/verify", ID: "verify-audit", Scope: "audit:read", Summary: "Hold the log against its hashes"},
+		func(ctx context.Context, _ *nothing) (*body[access.Report], error) { return reply(s.audit.Verify(ctx)) })
+	s.hooks()
+}
+
+func (s *Server) createToken(ctx context.Context, in *struct{ Body client.NewToken }) (*body[client.Token], error) {
+	t, err := s.tokens.Create(ctx, in.Body)
+	if err == nil {
+		s.guarded.Store(true)
+	}
+	return reply(t, err)
+}
+
+type auditRequest struct {
+	After int64 `query:"after" minimum:"0" doc:"Only lines with a higher number"`
+	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (s *Server) auditLines(ctx context.Context, in *auditRequest) (*body[[]client.AuditLine], error) {
+	lines, err := s.audit.Lines(ctx, in.After, in.Limit)
+	return reply(orEmpty(lines), err)
+}
+
+// hooks are the routes of webhooks.
+func (s *Server) hooks() {
+	path := client.Version + "/webhooks"
+	add(s, Route{Method: http.MethodPost, Path: path, ID: "add-webhook", Scope: "webhooks:write", Summary: "Have a URL told when runs change their status", Status: http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body client.Webhook }) (*body[client.Webhook], error) {
+			if s.cfg.Webhooks == nil {
+				return nil, errNoWebhooks
+			}
+			tenant, err := tenantFor(ctx, in.Body.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			in.Body.Tenant = tenant
+			return reply(s.cfg.Webhooks.Register(ctx, in.Body))
+		})
+	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-webhooks", Scope: "webhooks:read", Summary: "List the webhooks, without their secrets"},
+		func(ctx context.Context, _ *nothing) (*body[[]client.Webhook], error) {
+			if s.cfg.Webhooks == nil {
+				return reply([]client.Webhook{}, nil)
+			}
+			list, err := s.cfg.Webhooks.List(ctx, who(ctx).Tenant)
+			return reply(orEmpty(list), err)
+		})
+	add(s, Route{Method: http.MethodDelete, Path: path + "/{id}", ID: "remove-webhook", Scope: "webhooks:write", Summary: "Forget a webhook", Status: http.StatusNoContent},
+		func(ctx context.Context, in *RunRef) (*none, error) {
+			if s.cfg.Webhooks == nil {
+				return nil, errNoWebhooks
+			}
+			return &none{}, s.cfg.Webhooks.Remove(ctx, who(ctx).Tenant, in.ID)
+		})
+}
+
+var errNoWebhooks = durable.Errorf(durable.CodeUnavailable, "this process sends no webhooks; orpine serve does")
+
+// Webhooks are told when runs change their status; webhook.Dispatcher is one.
+type Webhooks interface {
+	Register(ctx context.Context, w client.Webhook) (client.Webhook, error)
+	List(ctx context.Context, tenant string) ([]client.Webhook, error)
+	Remove(ctx context.Context, tenant, id string) error
+}

@@ -1,0 +1,315 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
+)
+
+// The kinds of records of agents: one that names the versions, and one for the content of
+// each, by its hash.
+const (
+	agentKind      = "agent"
+	definitionKind = "definition"
+)
+
+// maxVersions is how many versions of an agent are kept in reach.
+const maxVersions = 100
+
+// agents are those that a server knows by name: from its file, or put there by the API. Each
+// change is a version that can be gone back to; a run pins what it started with.
+type agents struct{ rt *orpine.Runtime }
+
+// named is the record of an agent.
+type named struct {
+	Source   string   `json:"source"`
+	Versions []string `json:"versions"` // hashes, the current one first
+}
+
+func agentKey(tenant, name string) string {
+	return url.QueryEscape(tenant) + "/" + url.QueryEscape(name)
+}
+
+// get finds an agent of a tenant, or one of the server's file. The version is that of the
+// record; 0 where there is none.
+func (a *agents) get(ctx context.Context, tenant, name string) (client.Agent, store.Record, error) {
+	record, err := a.rt.Record(ctx, agentKind, agentKey(tenant, name))
+	if errors.Is(err, durable.ErrNotFound) && tenant != "" {
+		record, err = a.rt.Record(ctx, agentKind, agentKey("", name))
+	}
+	if err != nil {
+		if errors.Is(err, durable.ErrNotFound) {
+			err = durable.Errorf(durable.CodeNotFound, "no agent %q; GET %s/agents lists all", name, client.Version)
+		}
+		return client.Agent{}, record, err
+	}
+	out, err := describe(name, record)
+	return out, record, err
+}
+
+func describe(name string, record store.Record) (client.Agent, error) {
+	var n named
+	if err := json.Unmarshal(record.Data, &n); err != nil || len(n.Versions) == 0 {
+		return client.Agent{}, durable.Errorf(durable.CodeInternal, "the record of agent %s is damaged: %w", name, err)
+	}
+	return client.Agent{Name: name, Hash: n.Versions[0], Source: n.Source, Updated: record.Updated, Versions: n.Versions}, nil
+}
+
+// content reads a version.
+func (a *agents) content(ctx context.Context, hash string) (json.RawMessage, error) {
+	record, err := a.rt.Record(ctx, definitionKind, hash)
+	return record.Data, err
+}
+
+// put makes a definition the current version of an agent. With expect the record must have
+// that version still. Errors: invalid, conflict.
+func (a *agents) put(ctx context.Context, tenant, name, source string, definition json.RawMessage, expect int64) (client.Agent, error) {
+	record, err := a.rt.Record(ctx, agentKind, agentKey(tenant, name))
+	if err != nil && !errors.Is(err, durable.ErrNotFound) {
+		return client.Agent{}, err
+	}
+	if expect >= 0 && record.Version != expect {
+		return client.Agent{}, durable.Errorf(durable.CodeConflict, "agent %s has been changed: it is version %d now; look at it again", name, record.Version)
+	}
+	var n named
+	if record.Version > 0 {
+		if err := json.Unmarshal(record.Data, &n); err != nil {
+			return client.Agent{}, durable.Errorf(durable.CodeInternal, "the record of agent %s is damaged: %w", name, err)
+		}
+	}
+	hash := durable.RefOf(definition).Hash
+	if len(n.Versions) > 0 && n.Versions[0] == hash && n.Source == source {
+		return describe(name, record)
+	}
+	n.Source = source
+	n.Versions = slices.DeleteFunc(n.Versions, func(v string) bool { return v == hash })
+	n.Versions = append([]string{hash}, n.Versions...)
+	n.Versions = n.Versions[:min(len(n.Versions), maxVersions)]
+	data, err := json.Marshal(n)
+	if err != nil {
+		return client.Agent{}, err
+	}
+	err = a.rt.Write(ctx,
+		store.RecordChange{Kind: definitionKind, Key: hash, Expect: store.AnyVersion, Data: definition},
+		store.RecordChange{Kind: agentKind, Key: agentKey(tenant, name), Expect: record.Version, Data: data},
+	)
+	return client.Agent{Name: name, Hash: hash, Source: source, Updated: time.Now().UTC(), Versions: n.Versions}, err
+}
+
+// checked reads a definition as strictly as a file is read. Error: invalid.
+func checked(name string, definition json.RawMessage) (agent.Definition, json.RawMessage, error) {
+	var d agent.Definition
+	dec := json.NewDecoder(bytes.NewReader(definition))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&d); err != nil {
+		return d, nil, durable.Errorf(durable.CodeInvalid, "the definition: %w", err)
+	}
+	if name != "" {
+		d.Name = name
+	}
+	if d.Name == "" || !strings.Contains(d.Model, "/") {
+		return d, nil, durable.Errorf(durable.CodeInvalid, "the definition needs a name and a model, as provider/name")
+	}
+	if err := d.Permissions.Check(); err != nil {
+		return d, nil, err
+	}
+	canonical, err := json.Marshal(d)
+	return d, canonical, err
+}
+
+// Load makes the agents of a file known. Those that an earlier file had and this one has not
+// stay as they are, for whoever uses them. Error: unavailable.
+func (s *Server) Load(ctx context.Context, definitions map[string]agent.Definition) error {
+	for name, d := range definitions {
+		d.Name = cmp.Or(d.Name, name)
+		data, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		if _, err := s.agents.put(ctx, "", name, "file", data, -1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// definition is the agent that a request to start a run means.
+func (s *Server) definition(ctx context.Context, tenant string, in client.StartRun) (agent.Definition, error) {
+	if in.Definition != nil {
+		d, _, err := checked("", in.Definition)
+		return d, err
+	}
+	a, _, err := s.agents.get(ctx, tenant, in.Agent)
+	if err != nil {
+		return agent.Definition{}, err
+	}
+	hash, err := versionOf(a, cmp.Or(in.Version, a.Hash))
+	if err != nil {
+		return agent.Definition{}, err
+	}
+	data, err := s.agents.content(ctx, hash)
+	if err != nil {
+		return agent.Definition{}, err
+	}
+	return agent.Decode(data)
+}
+
+// versionOf finds a version of an agent by the beginning of its hash.
+func versionOf(a client.Agent, hash string) (string, error) {
+	for _, v := range a.Versions {
+		if strings.HasPrefix(v, hash) {
+			return v, nil
+		}
+	}
+	return "", durable.Errorf(durable.CodeNotFound, "agent %s has no version %s", a.Name, hash)
+}
+
+func (s *Server) definitions() {
+	const read, write = "agents:read", "agents:write"
+	path := client.Version + "/agents"
+	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-agents", Scope: read, Summary: "List the agents of the server"}, s.listAgents)
+	add(s, Route{Method: http.MethodGet, Path: path + "/{name}", ID: "get-agent", Scope: read, Summary: "Get an agent with its definition"}, s.getAgent)
+	add(s, Route{Method: http.MethodPut, Path: path + "/{name}", ID: "put-agent", Scope: write, Summary: "Make a definition the current version of an agent"}, s.putAgent)
+	add(s, Route{Method: http.MethodDelete, Path: path + "/{name}", ID: "delete-agent", Scope: write, Summary: "Forget an agent; its runs go on", Status: http.StatusNoContent}, s.deleteAgent)
+	add(s, Route{Method: http.MethodPost, Path: path + "/{name}/rollback", ID: "rollback-agent", Scope: write, Summary: "Make an earlier version of an agent the current one"}, s.rollbackAgent)
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/tools", ID: "list-tools", Scope: "tools:read", Summary: "List the tools that agents may be given"},
+		func(context.Context, *nothing) (*body[[]client.Tool], error) { return reply(orEmpty(s.cfg.Tools), nil) })
+}
+
+type agentRequest struct {
+	Name    string `path:"name" maxLength:"200"`
+	Version string `query:"version" maxLength:"64" doc:"The beginning of the hash of a version; default the current one"`
+}
+
+type agentReply struct {
+	ETag string `header:"ETag"`
+	Body client.Agent
+}
+
+func (s *Server) getAgent(ctx context.Context, in *agentRequest) (*agentReply, error) {
+	a, record, err := s.agents.get(ctx, who(ctx).Tenant, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if a.Hash, err = versionOf(a, cmp.Or(in.Version, a.Hash)); err != nil {
+		return nil, err
+	}
+	a.Definition, err = s.agents.content(ctx, a.Hash)
+	return &agentReply{etag(record.Version), a}, err
+}
+
+type putAgentRequest struct {
+	Name    string          `path:"name" maxLength:"200" pattern:"^[A-Za-z][A-Za-z0-9_-]*$"`
+	IfMatch string          `header:"If-Match" doc:"The ETag of the agent that is changed; refused if it is another by now"`
+	Body    json.RawMessage `contentType:"application/json"`
+}
+
+func (s *Server) putAgent(ctx context.Context, in *putAgentRequest) (*agentReply, error) {
+	_, definition, err := checked(in.Name, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	expect, err := expected(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	tenant := who(ctx).Tenant
+	if _, err := s.agents.put(ctx, tenant, in.Name, "api", definition, expect); err != nil {
+		return nil, err
+	}
+	return s.getAgent(ctx, &agentRequest{Name: in.Name})
+}
+
+// expected is the version of a record in an If-Match; -1 = whatever there is.
+func expected(ifMatch string) (int64, error) {
+	if ifMatch == "" || ifMatch == "*" {
+		return -1, nil
+	}
+	var n int64
+	if err := json.Unmarshal([]byte(strings.Trim(ifMatch, `"`)), &n); err != nil || n < 0 {
+		return 0, durable.Errorf(durable.CodeInvalid, "If-Match %s is no ETag of this server", ifMatch)
+	}
+	return n, nil
+}
+
+func (s *Server) listAgents(ctx context.Context, _ *nothing) (*body[[]client.Agent], error) {
+	tenants := []string{""}
+	if t := who(ctx).Tenant; t != "" {
+		tenants = append(tenants, t)
+	}
+	list := []client.Agent{}
+	for _, t := range tenants {
+		prefix := agentKey(t, "")
+		for after := ""; ; {
+			const page = 500
+			records, err := s.rt.Records(ctx, agentKind, store.RecordFilter{Prefix: prefix, After: after, Limit: page})
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range records {
+				name, err := url.QueryUnescape(strings.TrimPrefix(r.Key, prefix))
+				if err != nil {
+					continue
+				}
+				a, err := describe(name, r)
+				if err != nil {
+					return nil, err
+				}
+				a.Versions = nil
+				list = append(list, a)
+				after = r.Key
+			}
+			if len(records) < page {
+				break
+			}
+		}
+	}
+	return reply(list, nil)
+}
+
+func (s *Server) deleteAgent(ctx context.Context, in *agentRequest) (*none, error) {
+	key := agentKey(who(ctx).Tenant, in.Name)
+	record, err := s.rt.Record(ctx, agentKind, key)
+	if err != nil {
+		return nil, err
+	}
+	return &none{}, s.rt.Write(ctx, store.RecordChange{Kind: agentKind, Key: key, Expect: record.Version})
+}
+
+type rollbackRequest struct {
+	Name string `path:"name" maxLength:"200"`
+	Body client.Rollback
+}
+
+func (s *Server) rollbackAgent(ctx context.Context, in *rollbackRequest) (*agentReply, error) {
+	tenant := who(ctx).Tenant
+	a, _, err := s.agents.get(ctx, tenant, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := versionOf(a, in.Body.Hash)
+	if err != nil {
+		return nil, err
+	}
+	definition, err := s.agents.content(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.agents.put(ctx, tenant, in.Name, "api", definition, -1); err != nil {
+		return nil, err
+	}
+	return s.getAgent(ctx, &agentRequest{Name: in.Name})
+}

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/durable"
+)
+
+// verb registers what is done to a run and answers with what the run is then.
+func verb[T any](s *Server, name, summary string, do func(ctx context.Context, run durable.Run, by string, in T) error) {
+	r := Route{Method: http.MethodPost, Path: runsPath + "/{id}/" + name, ID: name + "-run", Scope: "runs:write", Summary: summary, Body: 16 << 20}
+	add(s, r, func(ctx context.Context, in *about[T]) (*body[durable.Run], error) {
+		run, err := s.mine(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		if err := do(ctx, run, who(ctx).Name, in.Body); err != nil {
+			return nil, err
+		}
+		return reply(s.rt.Get(ctx, run.ID))
+	})
+}
+
+// nothing is the body of a verb that says nothing more.
+type nothing struct{}
+
+func (s *Server) control() {
+	verb(s, "pause", "Stop a run and its children until they are resumed", func(ctx context.Context, run durable.Run, by string, _ nothing) error {
+		return s.rt.PauseAs(ctx, run.ID, by)
+	})
+	verb(s, "resume", "Let a paused run go on, or a blocked one try again", func(ctx context.Context, run durable.Run, by string, _ nothing) error {
+		return s.rt.ResumeAs(ctx, run.ID, by)
+	})
+	verb(s, "cancel", "Ask a run and its children to stop; their clean-up runs", func(ctx context.Context, run durable.Run, by string, in client.Reason) error {
+		return s.rt.CancelAs(ctx, run.ID, in.Reason, by)
+	})
+	verb(s, "kill", "End a run and its children now; none of their code runs", func(ctx context.Context, run durable.Run, by string, in client.Reason) error {
+		reason := in.Reason
+		if reason == "" {
+			reason = "killed by " + by
+		}
+		return s.rt.Kill(ctx, run.ID, reason)
+	})
+	verb(s, "steer", "Tell an agent something while it is at work", func(ctx context.Context, run durable.Run, _ string, in client.Steer) error {
+		return s.rt.Steer(ctx, run.ID, in.Text)
+	})
+	verb(s, "send", "Send a run a signal", func(ctx context.Context, run durable.Run, _ string, in durable.Signal) error {
+		return s.rt.Signal(ctx, run.ID, in)
+	})
+	verb(s, "resolve", "Say what became of a step in doubt", func(ctx context.Context, run durable.Run, _ string, in client.Resolve) error {
+		return s.rt.Resolve(ctx, run.ID, in.Step, in.Resolution)
+	})
+	s.branch("fork", "Start a run that goes another way from a step of a run on", (*orpine.Runtime).Fork)
+	s.branch("retry", "Start a run that takes up one that did not succeed", (*orpine.Runtime).Retry)
+}
+
+type branchRequest struct {
+	RunRef
+	OnceKey
+	Body client.Fork
+}
+
+// branch registers a verb that makes a run of a run.
+func (s *Server) branch(name, summary string, do func(*orpine.Runtime, context.Context, durable.RunID, orpine.ForkRequest) (durable.RunID, error)) {
+	r := Route{Method: http.MethodPost, Path: runsPath + "/{id}/" + name, ID: name + "-run", Scope: "runs:write", Summary: summary, Status: http.StatusCreated, Body: 16 << 20}
+	add(s, r, func(ctx context.Context, in *branchRequest) (*created[durable.Run], error) {
+		run, err := s.mine(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		req, err := forkRequest(in.Body)
+		if err != nil {
+			return nil, err
+		}
+		if req.ID, err = s.once(ctx, name+" "+string(run.ID), in.Key, run.Tenant, in.Body, req.ID); err != nil {
+			return nil, err
+		}
+		id, err := do(s.rt, ctx, run.ID, req)
+		if durable.CodeOf(err) == durable.CodeConflict && in.Key != "" && in.Body.ID == "" {
+			if _, there := s.rt.Get(ctx, req.ID); there == nil {
+				id, err = req.ID, nil
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		fork, err := s.rt.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return &created[durable.Run]{Location: runsPath + "/" + string(id), Body: fork}, nil
+	})
+}
+
+func forkRequest(in client.Fork) (orpine.ForkRequest, error) {
+	var req orpine.ForkRequest
+	req.ID, req.Name, req.Model, req.Input, req.Definition = in.ID, in.Name, in.Model, in.Input, in.Definition
+	var err error
+	if in.At != "" {
+		if req.At, err = durable.ParseStepID(in.At); err != nil {
+			return req, err
+		}
+	}
+	for _, r := range in.Results {
+		step, err := durable.ParseStepID(r.Step)
+		if err != nil {
+			return req, err
+		}
+		req.Results = append(req.Results, orpine.Result{Step: step, Output: r.Output})
+	}
+	return req, nil
+}

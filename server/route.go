@@ -1,0 +1,123 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/server/access"
+)
+
+// Public is the scope of a route that takes no token.
+const Public = "public"
+
+// Route is one thing that can be asked of a server.
+type Route struct {
+	Method  string
+	Path    string
+	Scope   string // what a token must be good for, or Public
+	Summary string
+	ID      string // of the operation in the OpenAPI document
+	Status  int    // of success; 0 = 200
+	Body    int64  // longest body in bytes; 0 = 1 MB
+}
+
+// maxBody bounds the bodies of requests where a route does not say otherwise.
+const maxBody = 1 << 20
+
+func (r Route) pattern() string { return r.Method + " " + r.Path }
+
+// note takes a route into the table. One without a scope cannot be: nobody would know who
+// may use it.
+func (s *Server) note(r Route) Route {
+	if r.Scope == "" || (r.Scope != Public && !slices.Contains(access.Scopes(), r.Scope)) {
+		panic("server: route " + r.pattern() + " has no scope that there is")
+	}
+	if r.Body == 0 {
+		r.Body = maxBody
+	}
+	s.routes = append(s.routes, r)
+	s.table[r.pattern()] = r
+	return r
+}
+
+// add registers a route with typed input and output.
+func add[I, O any](s *Server, r Route, handle func(context.Context, *I) (*O, error)) {
+	r = s.note(r)
+	op := huma.Operation{
+		OperationID: r.ID, Method: r.Method, Path: r.Path, Summary: r.Summary, DefaultStatus: r.Status, MaxBodyBytes: r.Body,
+		Tags: []string{tagOf(r.Path)}, Metadata: map[string]any{registryKey: s.api.OpenAPI().Components.Schemas},
+	}
+	if r.Scope != Public {
+		op.Security = []map[string][]string{{"token": {r.Scope}}}
+	}
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// raw registers a route that reads and writes by itself; what the OpenAPI document says of it
+// comes with it.
+func (s *Server) raw(r Route, op huma.Operation, handle func(http.ResponseWriter, *http.Request) error) {
+	r = s.note(r)
+	op.OperationID, op.Method, op.Path, op.Summary, op.Tags = r.ID, r.Method, r.Path, r.Summary, []string{tagOf(r.Path)}
+	if r.Scope != Public {
+		op.Security = []map[string][]string{{"token": {r.Scope}}}
+	}
+	s.api.OpenAPI().AddOperation(&op)
+	s.mux.HandleFunc(r.pattern(), func(w http.ResponseWriter, req *http.Request) {
+		if err := handle(w, req); err != nil {
+			s.refuse(w, req, err)
+		}
+	})
+}
+
+// tagOf is the noun that a path is about.
+func tagOf(path string) string {
+	rest, ok := strings.CutPrefix(path, client.Version+"/")
+	if !ok {
+		return "server"
+	}
+	noun, _, _ := strings.Cut(rest, "/")
+	return noun
+}
+
+type identityKey struct{}
+
+// who is the identity that a request was let in with.
+func who(ctx context.Context) access.Identity {
+	id, _ := ctx.Value(identityKey{}).(access.Identity)
+	return id
+}
+
+// admit decides whether a request is let in, and has it noted where it would change
+// something. Errors: a problem with 401, denied.
+func (s *Server) admit(r *http.Request, route Route) (access.Identity, error) {
+	ctx := r.Context()
+	id, err := s.identify(ctx, r.Header.Get("Authorization"))
+	if route.Scope == Public {
+		return id, nil
+	}
+	if err == nil && !id.May(route.Scope) {
+		err = denied(id, route.Scope)
+	}
+	if r.Method == http.MethodGet && err == nil {
+		return id, nil
+	}
+	line := client.AuditLine{Who: id.Name, Tenant: id.Tenant, Method: r.Method, Path: r.URL.Path, From: r.RemoteAddr}
+	if err != nil {
+		line.Code = string(s.problemOf(ctx, err).Code)
+	}
+	if noted := s.audit.Append(context.WithoutCancel(ctx), line); noted != nil && err == nil {
+		err = noted // what cannot be noted is not done
+	}
+	return id, err
+}

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/access"
+)
+
+// Config says what a server serves, and to whom.
+type Config struct {
+	Runtime *orpine.Runtime // required; stays the caller's to close
+	Version string          // of the build, as the OpenAPI document says it
+	Log     *slog.Logger    // nil = no log
+
+	Strict bool // a request needs a token even where none was made yet
+
+	Hosts   []string // names under which it may be asked for, besides localhost and addresses
+	Origins []string // of pages that may use it from a browser; "*" = all
+
+	Tools    []client.Tool // what its agents may be given, for who asks
+	Webhooks Webhooks      // nil = there are none
+	Beat     time.Duration // between the signs of life of a stream; 0 = 15 seconds
+}
+
+// Server is the handler of the API. Make it with New.
+type Server struct {
+	cfg    Config
+	rt     *orpine.Runtime
+	log    *slog.Logger
+	mux    *http.ServeMux
+	api    huma.API
+	routes []Route
+	table  map[string]Route // by the pattern under which the mux has them
+	tokens *access.Tokens
+	audit  *access.Audit
+	keys   *access.Keys
+
+	guarded atomic.Bool
+	agents  *agents
+	over    context.Context //nolint:containedctx // the life of its streams, ended by Close
+	close   context.CancelFunc
+}
+
+// registryKey is where an operation has the registry of its schemas.
+const registryKey = "registry"
+
+// defaultBeat is how often a stream that has nothing to say gives a sign of life.
+const defaultBeat = 15 * time.Second
+
+// New makes a server. It serves nothing by itself: it is an http.Handler, to be mounted at /.
+// Error: that the log of audit cannot be gone on with.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Beat == 0 {
+		cfg.Beat = defaultBeat
+	}
+	audit, err := access.OpenAudit(ctx, cfg.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	if err := audit.Damaged(); err != nil {
+		cfg.Log.ErrorContext(ctx, "the log of audit is damaged", slog.Any("error", err))
+	}
+	tokens := access.NewTokens(cfg.Runtime)
+	guarded, err := tokens.Any(ctx)
+	if err != nil {
+		return nil, errors.Join(err, audit.Close())
+	}
+	s := &Server{
+		cfg: cfg, rt: cfg.Runtime, log: cfg.Log, mux: http.NewServeMux(), table: map[string]Route{}, agents: &agents{rt: cfg.Runtime},
+		tokens: tokens, audit: audit, keys: access.NewKeys(cfg.Runtime),
+	}
+	s.guarded.Store(guarded || cfg.Strict)
+	s.over, s.close = context.WithCancel(context.WithoutCancel(ctx))
+	h := huma.DefaultConfig("Orpine", cfg.Version)
+	h.Info.Description = "Runs of agents and programs that survive the death of their process."
+	h.CreateHooks = nil // no links to schemas in every answer
+	h.SchemasPath = ""
+	h.RejectUnknownQueryParameters = true
+	h.Transformers = []huma.Transformer{mend}
+	h.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	s.api = humago.New(s.mux, h)
+	s.runs()
+	s.control()
+	s.threads()
+	s.interrupts()
+	s.definitions()
+	s.admin()
+	s.health()
+	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml", "/docs"} {
+		s.note(Route{Method: http.MethodGet, Path: path, Scope: Public, Summary: "What can be asked of the server"})
+	}
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, durable.Errorf(durable.CodeNotFound, "there is nothing at %s %s; /openapi.json says what there is", r.Method, r.URL.Path))
+	})
+	return s, nil
+}
+
+// Local is the handler for a socket that the file system guards: whoever reaches it may do
+// everything.
+func (s *Server) Local() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), localKey{}, true)))
+	})
+}
+
+type localKey struct{}
+
+func isLocal(ctx context.Context) bool {
+	local, _ := ctx.Value(localKey{}).(bool)
+	return local
+}
+
+// Guarded reports whether a token is needed by now: there was one when the server was made,
+// one was made since, or Strict says so. It stays so when the last one has expired.
+func (s *Server) Guarded() bool { return s.guarded.Load() }
+
+// Drop ends the streams that are open; what they watch goes on, and so do their clients when
+// there is a server again.
+func (s *Server) Drop() { s.close() }
+
+// Close ends the streams and lets go of the log of audit. Nothing may be asked any more.
+func (s *Server) Close() error {
+	s.close()
+	return s.audit.Close()
+}
+
+// Routes lists what the server serves, with the scope that each takes.
+func (s *Server) Routes() []Route { return s.routes }

@@ -1,0 +1,534 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/model/script"
+	"github.com/orpine-run/orpine/server"
+	"github.com/orpine-run/orpine/tool"
+)
+
+// site is a server over a runtime, on a port of its own.
+type site struct {
+	*client.Client
+	t    *testing.T
+	dir  string
+	rt   *orpine.Runtime
+	s    *server.Server
+	web  *httptest.Server
+	cfg  server.Config
+	free chan struct{} // lets the tool hold go on
+}
+
+// rules is what the model of the tests says.
+const rules = `
+rules:
+  - when: {last_tool: hold}
+    reply: {text: "heard"}
+  - when: {last_user: hold}
+    reply: {calls: [{name: hold, args: {}}]}
+  - reply: {text: "heard"}
+`
+
+func open(t *testing.T, cfg server.Config) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), cfg: cfg, free: make(chan struct{}, 100)}
+	s.start()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *site) start() {
+	s.t.Helper()
+	scripted, err := script.Parse("talk.yaml", []byte(rules))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	hold := tool.Func("hold", "Waits", func(ctx context.Context, _ struct{}) (string, error) {
+		select {
+		case <-s.free:
+			return "let go", nil
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}, tool.Read)
+	echo := durable.NewFunc("echo", durable.StepOptions{}, func(_ context.Context, in string) (string, error) { return in, nil })
+	ask := durable.NewProgram("ask", func(ctx durable.Context, in string) (string, error) {
+		if _, err := durable.Do(ctx, echo, in); err != nil {
+			return "", err
+		}
+		var said string
+		err := ctx.Ask(durable.Interrupt{ID: "q", Prompt: "well?"}).Get(ctx, &said)
+		return said, err
+	}, echo.StepFunc)
+	nest := durable.NewProgram("nest", func(ctx durable.Context, in string) (string, error) {
+		var out string
+		err := ctx.Child(durable.ChildCall{Program: "ask", Input: []byte(fmt.Sprintf("%q", in))}).Get(ctx, &out)
+		return out, err
+	})
+	s.rt, err = orpine.Open(s.t.Context(), orpine.Config{
+		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest}, KeepDeltas: true,
+		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return scripted.Model(), nil }},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cfg := s.cfg
+	cfg.Runtime = s.rt
+	if s.s, err = server.New(s.t.Context(), cfg); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.s.Load(s.t.Context(), map[string]agent.Definition{"chatty": {Model: "script/talk", Tools: []string{"hold"}}}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.web = httptest.NewServer(s.s)
+	if s.Client, err = client.New(client.Config{URL: s.web.URL}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) stop() {
+	s.s.Drop()
+	s.web.CloseClientConnections()
+	s.web.Close()
+	if err := errors.Join(s.Client.Close(), s.s.Close(), s.rt.Close()); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// as is a client with a token of these scopes.
+func (s *site) as(tenant string, scopes ...string) *client.Client {
+	s.t.Helper()
+	local := httptest.NewServer(s.s.Local())
+	defer local.Close()
+	admin, err := client.New(client.Config{URL: local.URL})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	token, err := admin.CreateToken(s.t.Context(), client.NewToken{Name: tenant + "-token", Scopes: scopes, Tenant: tenant})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c, err := client.New(client.Config{URL: s.web.URL, Token: token.Secret})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+func (s *site) must(run durable.Run, err error) durable.Run {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return run
+}
+
+// raw sends a request as it is and returns the status and the problem.
+func (s *site) raw(method, path string, body io.Reader, header ...string) (int, client.Problem, http.Header) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.web.URL+path, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var p client.Problem
+	if resp.StatusCode >= 400 {
+		if kind := resp.Header.Get("Content-Type"); kind != "application/problem+json" {
+			s.t.Errorf("%s %s: status %d with %s: %s", method, path, resp.StatusCode, kind, data)
+		}
+		if err := json.Unmarshal(data, &p); err != nil {
+			s.t.Errorf("%s %s: %v: %s", method, path, err, data)
+		}
+	}
+	return resp.StatusCode, p, resp.Header
+}
+
+func TestRuns(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	run := s.must(s.Start(ctx, client.StartRun{Agent: "chatty", Text: "hello", Name: "first"}))
+	if run = s.must(s.Wait(ctx, run.ID)); run.Status != durable.Succeeded || !strings.Contains(string(run.Output), "heard") {
+		t.Errorf("it is %s with %s", run.Status, run.Output)
+	}
+	steps, err := s.Steps(ctx, run.ID)
+	if err != nil || len(steps) != 1 || steps[0].Name != "model" {
+		t.Errorf("steps: %+v, error %v", steps, err)
+	}
+	if input, err := s.Input(ctx, run.ID); err != nil || string(input) != `{"text":"hello"}` {
+		t.Errorf("input: %s, error %v", input, err)
+	}
+	if u, err := s.Usage(ctx, run.ID); err != nil || u.Calls != 1 || u.Output == 0 {
+		t.Errorf("usage: %+v, error %v", u, err)
+	}
+	nest := s.must(s.Start(ctx, client.StartRun{Program: "nest", Input: json.RawMessage(`"x"`)}))
+	for {
+		tree, err := s.Tree(ctx, nest.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(tree.Children) == 1 && tree.Children[0].NeedsPerson() {
+			break
+		}
+		<-time.After(time.Millisecond)
+	}
+	list, err := s.Questions(ctx, "")
+	if err != nil || len(list) != 1 || list[0].Prompt != "well?" {
+		t.Fatalf("questions: %+v, error %v", list, err)
+	}
+	if err := s.Answer(ctx, list[0].Run, client.Answer{Value: json.RawMessage(`"fine"`)}); err != nil {
+		t.Fatal(err)
+	}
+	if run := s.must(s.Wait(ctx, nest.ID)); string(run.Output) != `"fine"` {
+		t.Errorf("it is %s with %s", run.Status, run.Output)
+	}
+	err = s.Answer(ctx, list[0].Run, client.Answer{Value: json.RawMessage(`"late"`)})
+	if !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("a second answer: %v", err)
+	}
+	if counts, err := s.Count(ctx, durable.Filter{}); err != nil || counts[durable.Succeeded] != 3 {
+		t.Errorf("counts: %v, error %v", counts, err)
+	}
+}
+
+// TestPages lists all runs of a filter, a few at a time, while others are added.
+func TestPages(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	want := map[durable.RunID]bool{}
+	for i := range 60 {
+		name := "odd"
+		if i%2 == 0 {
+			name = "even"
+		}
+		run := s.must(s.Start(ctx, client.StartRun{Agent: "chatty", Name: name}))
+		want[run.ID] = name == "even"
+	}
+	seen := 0
+	for run, err := range s.All(ctx, durable.Filter{Search: "EVE", Limit: 7}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !want[run.ID] {
+			t.Errorf("run %s (%s) is not wanted, or comes twice", run.ID, run.Name)
+		}
+		want[run.ID] = false
+		seen++
+		s.must(s.Start(ctx, client.StartRun{Agent: "chatty", Name: "even"}))
+	}
+	if seen != 30 {
+		t.Errorf("%d runs of 30", seen)
+	}
+	if _, err := s.ListPage(ctx, durable.Filter{}, "bm9uZQ"); !errors.Is(err, durable.ErrInvalid) {
+		t.Errorf("a bad cursor: %v", err)
+	}
+}
+
+// TestOnce: a request that is sent again under its key does nothing again.
+func TestOnce(t *testing.T) {
+	s := open(t, server.Config{})
+	body := `{"agent":"chatty","text":"hi"}`
+	start := func(body string) (int, client.Problem, string) {
+		status, p, h := s.raw(http.MethodPost, "/v1/runs", strings.NewReader(body), "Idempotency-Key", "k1")
+		return status, p, h.Get("Location")
+	}
+	status, _, first := start(body)
+	if status != http.StatusCreated || first == "" {
+		t.Fatalf("status %d, location %q", status, first)
+	}
+	s.web.Close()
+	s.stop()
+	s.start()
+	if status, p, again := start(body); status != http.StatusCreated || again != first {
+		t.Errorf("again: status %d (%s), location %q, not %q", status, p.Detail, again, first)
+	}
+	if status, p, _ := start(`{"agent":"chatty","text":"other"}`); status != http.StatusConflict || p.Code != durable.CodeConflict {
+		t.Errorf("another request: status %d, %+v", status, p)
+	}
+	if counts, err := s.Count(t.Context(), durable.Filter{}); err != nil || counts[durable.Succeeded]+counts[durable.Running] != 1 {
+		t.Errorf("%v, error %v", counts, err)
+	}
+}
+
+// TestBadInput: each kind of bad input has its status, its code and a text that helps.
+func TestBadInput(t *testing.T) {
+	s := open(t, server.Config{})
+	deep := strings.Repeat(`{"input":`, 10_000) + "1" + strings.Repeat("}", 10_000)
+	for _, x := range []struct {
+		name, method, path, body string
+		status                   int
+		code                     durable.Code
+		says                     string
+	}{
+		{"malformed", "POST", "/v1/runs", `{"agent":`, 400, durable.CodeInvalid, ""},
+		{"unknown field", "POST", "/v1/runs", `{"agnet":"chatty"}`, 422, durable.CodeInvalid, `did you mean "agent"?`},
+		{"wrong type", "POST", "/v1/runs", `{"agent":7}`, 422, durable.CodeInvalid, "body.agent: expected string"},
+		{"nothing to run", "POST", "/v1/runs", `{"text":"x"}`, 400, durable.CodeInvalid, "say one of agent"},
+		{"unknown agent", "POST", "/v1/runs", `{"agent":"nobody"}`, 404, durable.CodeNotFound, `no agent "nobody"`},
+		{"unknown program", "POST", "/v1/runs", `{"program":"nope"}`, 400, durable.CodeInvalid, "known:"},
+		{"not UTF-8", "POST", "/v1/runs", "{\"agent\":\"\xff\"}", 400, durable.CodeInvalid, "not UTF-8"},
+		{"deep", "POST", "/v1/runs", deep, 400, durable.CodeInvalid, "nested deeper than 100"},
+		{"large", "POST", "/v1/threads", `{"name":"` + strings.Repeat("x", 100<<20) + `"}`, 413, durable.CodeInvalid, "large"},
+		{"unknown run", "GET", "/v1/runs/nosuchrun", "", 404, durable.CodeNotFound, "nosuchrun"},
+		{"unknown path", "GET", "/v1/nothing", "", 404, durable.CodeNotFound, "/openapi.json"},
+		{"wrong method", "DELETE", "/v1/runs", "", 404, durable.CodeNotFound, ""},
+		{"bad cursor", "GET", "/v1/runs?cursor=xx", "", 400, durable.CodeInvalid, "no cursor"},
+		{"bad limit", "GET", "/v1/runs?limit=100000", "", 422, durable.CodeInvalid, "limit"},
+		{"bad status", "GET", "/v1/runs?status=asleep", "", 422, durable.CodeInvalid, "status"},
+		{"unknown query", "GET", "/v1/runs?statsu=running", "", 422, durable.CodeInvalid, "statsu"},
+		{"bad stream cursor", "GET", "/v1/runs/@last/events?after=1.x", "", 400, durable.CodeInvalid, "no cursor of a stream"},
+		{"cursor of another run", "GET", "/v1/runs/@last/events?after=4000", "", 400, durable.CodeInvalid, "behind the last event"},
+		{"bad mode", "GET", "/v1/runs/@last/events?mode=all", "", 400, durable.CodeInvalid, "updates"},
+		{"long URL", "GET", "/v1/runs?search=" + strings.Repeat("x", 9000), "", 400, durable.CodeInvalid, "URL"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			s.t = t
+			if x.path == "/v1/runs/@last/events?after=1.x" {
+				s.must(s.Start(t.Context(), client.StartRun{Agent: "chatty"}))
+			}
+			var body io.Reader
+			if x.body != "" {
+				body = bytes.NewReader([]byte(x.body))
+			}
+			status, p, _ := s.raw(x.method, x.path, body)
+			if status != x.status || p.Code != x.code || !strings.Contains(fmt.Sprintf("%+v", p), x.says) || p.Request == "" {
+				t.Errorf("status %d, %.400s; want %d with %q", status, fmt.Sprintf("%+v", p), x.status, x.says)
+			}
+		})
+	}
+}
+
+// TestTokens: as soon as there is a token every request needs one; each is good for its scopes
+// and sees the runs of its tenant only.
+func TestTokens(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	mine := s.must(s.Start(ctx, client.StartRun{Program: "ask", Input: json.RawMessage(`"x"`), Tenant: "acme"}))
+	other := s.must(s.Start(ctx, client.StartRun{Program: "ask", Input: json.RawMessage(`"x"`), Tenant: "other"}))
+	acme := s.as("acme", "runs:*", "approvals:*")
+	if _, err := s.Get(ctx, mine.ID); !errors.Is(err, durable.ErrDenied) {
+		t.Errorf("without a token: %v", err)
+	}
+	if status, p, h := s.raw(http.MethodGet, "/v1/runs", nil, "Authorization", "Bearer orp_nonsense"); status != 401 || p.Code != durable.CodeDenied || h.Get("WWW-Authenticate") == "" {
+		t.Errorf("with nonsense: %d %+v", status, p)
+	}
+	if run, err := acme.Get(ctx, mine.ID); err != nil || run.ID != mine.ID {
+		t.Errorf("its own: %v", err)
+	}
+	for name, err := range map[string]error{
+		"get":    second(acme.Get(ctx, other.ID)),
+		"steps":  second(acme.Steps(ctx, other.ID)),
+		"kill":   acme.Kill(ctx, other.ID, ""),
+		"answer": acme.Answer(ctx, other.ID, client.Answer{Value: json.RawMessage(`1`)}),
+		"fork":   second(acme.Fork(ctx, other.ID, client.Fork{At: "0"})),
+		"last":   second(acme.Get(ctx, "@last")),
+		"prefix": second(acme.Get(ctx, mine.ID[:10])),
+	} {
+		if !errors.Is(err, durable.ErrNotFound) {
+			t.Errorf("%s of another tenant's: %v", name, err)
+		}
+	}
+	if runs, err := acme.List(ctx, durable.Filter{}); err != nil || len(runs) != 1 || runs[0].ID != mine.ID {
+		t.Errorf("it lists %+v, error %v", runs, err)
+	}
+	if list, err := acme.Questions(ctx, ""); err != nil || len(list) != 1 || list[0].Run != mine.ID {
+		t.Errorf("it is asked %+v, error %v", list, err)
+	}
+	for name, err := range map[string]error{
+		"list of another tenant": second(acme.List(ctx, durable.Filter{Tenant: "other"})),
+		"run for another tenant": second(acme.Start(ctx, client.StartRun{Program: "ask", Tenant: "other"})),
+		"agents":                 second(acme.Agents(ctx)),
+		"tokens":                 second(acme.Tokens(ctx)),
+		"audit":                  second(acme.Audit(ctx, 0, 10)),
+	} {
+		if !errors.Is(err, durable.ErrDenied) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if run, err := acme.Start(ctx, client.StartRun{Agent: "chatty"}); err != nil || run.Tenant != "acme" {
+		t.Errorf("a run of its own is of tenant %q, error %v", run.Tenant, err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// TestDoor: a page whose name was bound to our address does not get in, nor one of another
+// origin, unless they are named.
+func TestDoor(t *testing.T) {
+	s := open(t, server.Config{Hosts: []string{"runs.example.com"}, Origins: []string{"https://console.example.com"}})
+	for _, x := range []struct {
+		header []string
+		status int
+	}{
+		{nil, 200},
+		{[]string{"Host", "evil.example.com"}, 403},
+		{[]string{"Host", "runs.example.com"}, 200},
+		{[]string{"Origin", "https://evil.example.com"}, 403},
+		{[]string{"Origin", "null"}, 403},
+		{[]string{"Origin", "https://console.example.com"}, 200},
+		{[]string{"Origin", s.web.URL}, 200},
+	} {
+		status, _, h := s.raw(http.MethodGet, "/v1/runs", nil, x.header...)
+		if status != x.status {
+			t.Errorf("%v: status %d, want %d", x.header, status, x.status)
+		}
+		if len(x.header) > 0 && x.header[1] == "https://console.example.com" && h.Get("Access-Control-Allow-Origin") != x.header[1] {
+			t.Errorf("%v: not allowed", x.header)
+		}
+	}
+	status, _, h := s.raw(http.MethodOptions, "/v1/runs", nil, "Origin", "https://console.example.com", "Access-Control-Request-Method", "POST")
+	if status != http.StatusNoContent || h.Get("Access-Control-Allow-Methods") == "" {
+		t.Errorf("preflight: status %d", status)
+	}
+}
+
+// TestAudit: who asked for what is on record, also what was refused.
+func TestAudit(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	run := s.must(s.Start(ctx, client.StartRun{Program: "ask", Input: json.RawMessage(`"x"`), Tenant: "acme"}))
+	acme := s.as("acme", "runs:read")
+	if err := acme.Kill(ctx, run.ID, ""); !errors.Is(err, durable.ErrDenied) {
+		t.Errorf("killed: %v", err)
+	}
+	lines, err := s.as("", "*").Audit(ctx, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range lines {
+		got = append(got, strings.TrimSpace(fmt.Sprint(l.Who, " ", l.Method, " ", l.Path, " ", l.Code)))
+	}
+	want := fmt.Sprintf("local POST /v1/runs|local POST /v1/tokens|acme-token POST /v1/runs/%s/kill denied|local POST /v1/tokens", run.ID)
+	if strings.Join(got, "|") != want {
+		t.Errorf("audit: %s\nwant:  %s", strings.Join(got, "|"), want)
+	}
+}
+
+// TestAgents: a change is a version, which can be gone back to.
+func TestAgents(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	first, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"model":"script/talk","instructions":"one"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"model":"script/talk","instructions":"two"}`))
+	if err != nil || second.Hash == first.Hash || len(second.Versions) != 2 {
+		t.Fatalf("%+v, error %v", second, err)
+	}
+	run := s.must(s.Start(ctx, client.StartRun{Agent: "helper", Text: "x"}))
+	if run.Definition != second.Hash {
+		t.Errorf("it runs %s, not %s", run.Definition, second.Hash)
+	}
+	if back, err := s.RollbackAgent(ctx, "helper", first.Hash[:12]); err != nil || back.Hash != first.Hash || !strings.Contains(string(back.Definition), "one") {
+		t.Errorf("%+v, error %v", back, err)
+	}
+	if run := s.must(s.Start(ctx, client.StartRun{Agent: "helper", Text: "x"})); run.Definition != first.Hash {
+		t.Errorf("it runs %s, not %s", run.Definition, first.Hash)
+	}
+	if run := s.must(s.Start(ctx, client.StartRun{Agent: "helper", Version: second.Hash, Text: "x"})); run.Definition != second.Hash {
+		t.Errorf("it runs %s, not %s", run.Definition, second.Hash)
+	}
+	status, p, _ := s.raw(http.MethodPut, "/v1/agents/helper", strings.NewReader(`{"model":"script/talk"}`), "If-Match", `"1"`)
+	if status != http.StatusConflict {
+		t.Errorf("with an old ETag: %d %+v", status, p)
+	}
+	if _, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"modle":"script/talk"}`)); !errors.Is(err, durable.ErrInvalid) {
+		t.Errorf("an unknown field: %v", err)
+	}
+}
+
+// TestThreads goes through the routes of threads.
+func TestThreads(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	th, err := s.StartThread(ctx, client.StartThread{Name: "talk", Labels: map[string]string{"a": "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := th.Run.ID
+	s.must(s.Wait(ctx, s.must(s.StartTurn(ctx, id, client.StartTurn{StartRun: client.StartRun{Agent: "chatty", Text: "one"}})).ID))
+	state := func(turns int) client.Thread {
+		for {
+			th, err := s.Thread(ctx, id, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if th.Turns == turns && len(th.Under) == 0 {
+				return th
+			}
+			<-time.After(time.Millisecond)
+		}
+	}
+	one := state(1)
+	if len(one.Messages) != 2 || one.Labels["a"] != "b" {
+		t.Errorf("%+v", one)
+	}
+	held := s.must(s.StartTurn(ctx, id, client.StartTurn{StartRun: client.StartRun{Agent: "chatty", Text: "hold"}}))
+	if _, err := s.StartTurn(ctx, id, client.StartTurn{StartRun: client.StartRun{Agent: "chatty", Text: "no"}}); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("while it is busy: %v", err)
+	}
+	next := s.must(s.StartTurn(ctx, id, client.StartTurn{StartRun: client.StartRun{Agent: "chatty", Text: "then"}, Busy: client.BusyInterrupt}))
+	if run := s.must(s.Wait(ctx, held.ID)); run.Status != durable.Canceled {
+		t.Errorf("the first is %s", run.Status)
+	}
+	if run := s.must(s.Wait(ctx, next.ID)); run.Status != durable.Succeeded {
+		t.Errorf("the second is %s: %v", run.Status, run.Error)
+	}
+	state(3)
+	edited, err := s.EditThread(ctx, id, client.EditThread{At: &one.Seq, Say: []model.Message{model.Text(model.User, "by hand")}}, -1)
+	if err != nil || len(edited.Messages) != 3 {
+		t.Errorf("%+v, error %v", edited, err)
+	}
+	if _, err := s.EditThread(ctx, id, client.EditThread{Say: []model.Message{model.Text(model.User, "x")}}, one.Seq); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("with an old seq: %v", err)
+	}
+	twin, err := s.CopyThread(ctx, id, one.Seq, client.StartThread{Name: "twin"})
+	if err != nil || len(twin.Messages) != 2 || twin.Run.ID == id {
+		t.Errorf("%+v, error %v", twin, err)
+	}
+	history, err := s.History(ctx, id, "")
+	if err != nil || len(history.Items) != 3 {
+		t.Errorf("%+v, error %v", history, err)
+	}
+	if err := s.DeleteThread(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.Threads(ctx, durable.Filter{}, "")
+	if err != nil || len(page.Items) != 1 || page.Items[0].ID != twin.Run.ID {
+		t.Errorf("%+v, error %v", page, err)
+	}
+}
