@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -53,7 +54,9 @@ func inBubble(t *testing.T, answer func(int, http.ResponseWriter), test func(*te
 		test(t, h, r)
 		h.close(t)
 		must(t, server.Close())
-		<-gone
+		if err := <-gone; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 }
 

@@ -398,8 +398,14 @@ func TestBody(t *testing.T) {
 		req  durable.StartRequest
 		want func(durable.Run) bool
 	}{
-		{"a small output", durable.StartRequest{Program: "echo", Input: []byte(`"small"`)}, func(r durable.Run) bool { return string(r.Output) == `"small"` }},
-		{"a large output", durable.StartRequest{Program: "echo", Input: []byte(`"` + text(8<<10) + `"`)}, func(r durable.Run) bool { return r.Output == nil }},
+		{
+			"a small output", durable.StartRequest{Program: "echo", Input: []byte(`"small"`)},
+			func(r durable.Run) bool { return string(r.Output) == `"small"` },
+		},
+		{
+			"a large output", durable.StartRequest{Program: "echo", Input: []byte(`"` + text(8<<10) + `"`)},
+			func(r durable.Run) bool { return r.Output == nil },
+		},
 		{
 			"large waits", durable.StartRequest{Program: "ask", Input: []byte(`{"prompt":"` + text(20<<10) + `"}`)},
 			func(r durable.Run) bool { return r.Waits == nil },
