@@ -152,7 +152,7 @@ func waitOf(after string) time.Duration {
 	if err != nil || seconds < 0 {
 		return 0 // a date, which nobody uses for this, or nonsense
 	}
-	return min(time.Duration(min(seconds, int(maxBackoff/time.Second)))*time.Second, maxBackoff)
+	return time.Duration(min(seconds, int(maxBackoff/time.Second))) * time.Second
 }
 
 // note keeps with the webhook why the last attempt failed; "" = it did not. Where somebody

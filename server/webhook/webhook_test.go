@@ -399,19 +399,23 @@ func TestBody(t *testing.T) {
 		want func(durable.Run) bool
 	}{
 		{
-			"a small output", durable.StartRequest{Program: "echo", Input: []byte(`"small"`)},
+			"a small output",
+			durable.StartRequest{Program: "echo", Input: []byte(`"small"`)},
 			func(r durable.Run) bool { return string(r.Output) == `"small"` },
 		},
 		{
-			"a large output", durable.StartRequest{Program: "echo", Input: []byte(`"` + text(8<<10) + `"`)},
+			"a large output",
+			durable.StartRequest{Program: "echo", Input: []byte(`"` + text(8<<10) + `"`)},
 			func(r durable.Run) bool { return r.Output == nil },
 		},
 		{
-			"large waits", durable.StartRequest{Program: "ask", Input: []byte(`{"prompt":"` + text(20<<10) + `"}`)},
+			"large waits",
+			durable.StartRequest{Program: "ask", Input: []byte(`{"prompt":"` + text(20<<10) + `"}`)},
 			func(r durable.Run) bool { return r.Waits == nil },
 		},
 		{
-			"a large name", durable.StartRequest{Program: "echo", Name: text(20 << 10), Input: []byte(`"` + text(4<<10) + `"`)},
+			"a large name",
+			durable.StartRequest{Program: "echo", Name: text(20 << 10), Input: []byte(`"` + text(4<<10) + `"`)},
 			func(r durable.Run) bool { return len(r.Name) == 1<<10 && r.Output == nil },
 		},
 	}
