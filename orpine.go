@@ -51,6 +51,10 @@ type Config struct {
 	// restart gets all of it; see event.Config. Default false: it is made for watchers alone.
 	KeepDeltas bool
 
+	// OnStatus is told of every run that comes to wait, is paused, blocked or final, once that is
+	// durable. It must return at once and must not change the run; see embedded.Config.Settled.
+	OnStatus func(durable.Run)
+
 	// ProcessDurability lets a commit survive the death of the process only, not a
 	// power cut. Default false.
 	ProcessDurability bool
@@ -94,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	}
 	e, err := embedded.New(ctx, embedded.Config{
 		Store: s, Programs: programs, Log: cfg.Log, Limits: cfg.Limits, Queues: cfg.Queues, Passive: cfg.Passive,
-		KeepDeltas: cfg.KeepDeltas,
+		KeepDeltas: cfg.KeepDeltas, Settled: cfg.OnStatus,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -156,6 +160,10 @@ func (r *Runtime) RunAgent(ctx context.Context, d agent.Definition, text string)
 
 // NewRunID makes an ID for a run that is to be watched before it starts.
 func NewRunID() durable.RunID { return embedded.NewRunID(time.Now()) }
+
+// RunIDOf makes the ID of a run that is to be started once for a reason, however often that
+// is tried: from a time and a part of a hash of the reason. The second Start is a conflict.
+func RunIDOf(at time.Time, tail [5]byte) durable.RunID { return embedded.RunIDOf(at, tail) }
 
 // Wait returns a run once it is final or blocked.
 func (r *Runtime) Wait(ctx context.Context, id durable.RunID) (durable.Run, error) {

@@ -171,7 +171,7 @@ type Tool struct {
 type Webhook struct {
 	ID       string           `json:"id,omitempty" doc:"Chosen by the server"`
 	URL      string           `json:"url" format:"uri" maxLength:"2000"`
-	Statuses []durable.Status `json:"statuses,omitempty" doc:"Only of changes to these; default waiting, blocked and those that are final"`
+	Statuses []durable.Status `json:"statuses,omitempty" doc:"Only of changes to these; default waiting, paused, blocked and those that are final"`
 	Secret   string           `json:"secret,omitempty" minLength:"16" maxLength:"200" doc:"Signs what is sent; made by the server when absent, and shown once"`
 	Tenant   string           `json:"tenant,omitempty"`
 	Failing  string           `json:"failing,omitempty" readOnly:"true" doc:"Why the last delivery failed"`

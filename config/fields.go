@@ -75,7 +75,18 @@ func agentFields() []field {
 		}},
 		{name: "max_tokens", is: count, doc: "Longest reply in tokens; default: the model's"},
 		{name: "temperature", is: number, most: 2, doc: "Sampling temperature from 0 to 2; default: the model's"},
-		{name: "permissions", notYet: "remove the section and list only tools that may always run"},
+		{name: "permissions", is: object, doc: "What becomes of its calls of tools; without it all are made", fields: []field{
+			{name: "deny", is: texts, doc: "Names of tools, or patterns with *, that it may not call; beats ask and allow"},
+			{name: "ask", is: texts, doc: "Those on which a person decides, call by call; beats allow"},
+			{name: "allow", is: texts, doc: "Those it may call"},
+			{name: "default", is: text, choices: []string{"allow", "ask", "deny"}, doc: "For tools that no rule names; default ask"},
+		}},
+		{name: "approval", is: object, doc: "Who decides on the calls that a person has to decide on, and what if nobody does", fields: []field{
+			{name: "to", is: texts, doc: "Whom it is put to, by name; default whoever may answer"},
+			{name: "within", is: duration, doc: "How long an answer is waited for, such as 3d; default for ever"},
+			{name: "default", is: text, choices: []string{"accept", "reject"}, doc: "What counts when nobody answers in time; default reject"},
+			{name: "quorum", is: count, most: 100, doc: "How many people must say the same; default 1"},
+		}},
 		{name: "memory", notYet: "remove the section; the conversation of a run is kept whole"},
 	}
 }

@@ -43,6 +43,12 @@ type Config struct {
 	// KeepDeltas keeps what steps stream before anybody watches, see event.Config.
 	KeepDeltas bool
 
+	// Settled is told of a run whenever a change of its status is durable that leaves it waiting,
+	// paused, blocked or final, also by a kill of its family or where Passive records it; final
+	// and blocked runs come with output and error, unless the output is large. It runs where the store
+	// reports: it must not block, call the engine or change what it is given. nil = nobody is told.
+	Settled func(durable.Run)
+
 	// Spawn starts a goroutine of the engine; nil = go. A simulation puts them in an order
 	// of its own. It must not run fn itself, and must run it some time.
 	Spawn func(fn func())
@@ -71,6 +77,7 @@ type Engine struct {
 	empty   *sync.Cond // of mu: no run is in memory
 	waiters map[durable.RunID][]chan durable.Run
 	closing bool
+	told    func(durable.Run) // Config.Settled; nil = nobody
 
 	draining atomic.Bool // no more attempts begin
 	passive  bool        // see Config
@@ -91,7 +98,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		store: cfg.Store, journal: j, feed: event.New(j, event.Config{Epoch: cfg.Store.Epoch(), Keep: cfg.KeepDeltas}), log: cfg.Log,
 		programs: map[string]durable.Program{}, steps: map[string]durable.StepFunc{},
-		began: time.Now(), passive: cfg.Passive, live: map[durable.RunID]*live{}, waiters: map[durable.RunID][]chan durable.Run{},
+		began: time.Now(), passive: cfg.Passive, told: cfg.Settled, live: map[durable.RunID]*live{}, waiters: map[durable.RunID][]chan durable.Run{},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -327,8 +334,16 @@ func stamp(after time.Time) time.Time {
 // NewRunID makes an ID whose order is that of creation: 40 bits of milliseconds/16
 // and 40 random bits, in lower-case base32 (RFC 4648 extended hex alphabet).
 func NewRunID(now time.Time) durable.RunID {
-	var raw [16]byte
-	binary.BigEndian.PutUint64(raw[:8], uint64(now.UnixMilli()/16)<<24) //nolint:gosec // positive until the year 2527
-	rand.Read(raw[5:10])                                                // never fails, by its documentation
+	var tail [5]byte
+	rand.Read(tail[:]) // never fails, by its documentation
+	return RunIDOf(now, tail)
+}
+
+// RunIDOf makes an ID whose place in the order is that of a time, and the rest of which is
+// given: who starts a run twice for the same reason comes to the same ID, and to a conflict.
+func RunIDOf(at time.Time, tail [5]byte) durable.RunID {
+	var raw [13]byte
+	binary.BigEndian.PutUint64(raw[:8], uint64(at.UnixMilli()/16)<<24) //nolint:gosec // positive until the year 2527
+	copy(raw[5:], tail[:])
 	return durable.RunID(strings.ToLower(base32.HexEncoding.EncodeToString(raw[:10])))
 }

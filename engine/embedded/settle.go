@@ -11,7 +11,8 @@ import (
 )
 
 // settled hands a run that stands still, by a batch that is durable, to everybody who
-// waits for that, and tells the clock when it wants to be woken.
+// waits for that, and tells the clock when it wants to be woken. Nobody waits for a run
+// that an operator stopped, but who asked to be told of all is.
 func (e *Engine) settled(b *batch) {
 	run := journal.View(b.run)
 	switch {
@@ -20,7 +21,14 @@ func (e *Engine) settled(b *batch) {
 		run.Output, run.Error = last.Output, last.Error
 	case run.Status == durable.Waiting:
 		e.clock.wakeAt(b.run.Wake)
+	case run.Status == durable.Paused:
 	default:
+		return
+	}
+	if e.told != nil {
+		e.told(run)
+	}
+	if run.Status == durable.Paused {
 		return
 	}
 	e.mu.Lock()
