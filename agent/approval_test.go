@@ -122,11 +122,17 @@ func TestApproval(t *testing.T) {
 	}{
 		{"accept", durable.Decision{Action: durable.Accept}, durable.Decision{Action: durable.Accept}, 2, []string{"booked Paris", "sunny in Rome", "booked Rome"}},
 		{
-			"reject and edit", durable.Decision{Action: durable.Reject, Reason: "too dear"}, durable.Decision{Action: durable.Edit, Args: json.RawMessage(`{"city":"Oslo"}`)}, 1,
+			"reject and edit",
+			durable.Decision{Action: durable.Reject, Reason: "too dear"},
+			durable.Decision{Action: durable.Edit, Args: json.RawMessage(`{"city":"Oslo"}`)},
+			1,
 			[]string{"a person rejected the call: too dear", "sunny in Rome", "booked Oslo", `A person changed the arguments of book to {"city":"Oslo"}.`},
 		},
 		{
-			"respond", durable.Decision{Action: durable.Respond, Text: "I did it myself"}, durable.Decision{Action: durable.Reject}, 0,
+			"respond",
+			durable.Decision{Action: durable.Respond, Text: "I did it myself"},
+			durable.Decision{Action: durable.Reject},
+			0,
 			[]string{"I did it myself", "sunny in Rome", "a person rejected the call: no reason was given"},
 		},
 	} {
@@ -144,7 +150,7 @@ func TestApproval(t *testing.T) {
 			if err := decide(t, e, id, open[1], x.second); err != nil {
 				t.Fatal(err)
 			}
-			r, left := questions(t, e, id, r.Updated)
+			_, left := questions(t, e, id, r.Updated)
 			if len(left) != 1 || left[0].ID != open[0].ID {
 				t.Fatalf("after one decision it asks %+v", left)
 			}

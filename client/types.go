@@ -213,7 +213,7 @@ type AuditLine struct {
 
 // Problem is what a server says when it does not do what it was asked for (RFC 9457). A
 // client finds it in the chain of its errors, which have its code.
-type Problem struct {
+type Problem struct { //nolint:errname // the word of the RFC, and data first
 	Type    string       `json:"type,omitempty"`
 	Title   string       `json:"title"`
 	Status  int          `json:"status"`

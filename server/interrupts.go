@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
@@ -48,20 +49,11 @@ func (s *Server) questions(ctx context.Context, in *questionsRequest) (*body[[]c
 	found, err := s.rt.Questions(ctx, durable.Filter{Tenant: who(ctx).Tenant})
 	list := []client.Question{}
 	for _, q := range found {
-		if in.To == "" || len(q.To) == 0 || contains(q.To, in.To) {
+		if in.To == "" || len(q.To) == 0 || slices.Contains(q.To, in.To) {
 			list = append(list, client.Question(q))
 		}
 	}
 	return reply(list, err)
-}
-
-func contains(list []string, name string) bool {
-	for _, n := range list {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Server) listRules(ctx context.Context, _ *nothing) (*body[[]orpine.Standing], error) {

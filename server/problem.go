@@ -59,7 +59,6 @@ func codeOf(status int) durable.Code {
 // the ID of the request in its log.
 type problem struct {
 	client.Problem
-	retryAfter string
 }
 
 // GetStatus implements huma.StatusError.

@@ -30,7 +30,7 @@ func reply[T any](v T, err error) (*body[T], error) {
 // none is an answer without a body.
 type none struct{}
 
-// ref is a request about one run.
+// RunRef is a request about one run.
 type RunRef struct {
 	ID string `path:"id" maxLength:"200" doc:"ID of the run; without a tenant also a unique prefix, a name, or @last"`
 }

@@ -106,7 +106,7 @@ func (s *site) stop() {
 	s.s.Drop()
 	s.web.CloseClientConnections()
 	s.web.Close()
-	if err := errors.Join(s.Client.Close(), s.s.Close(), s.rt.Close()); err != nil {
+	if err := errors.Join(s.Close(), s.s.Close(), s.rt.Close()); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -466,7 +466,7 @@ func TestAgents(t *testing.T) {
 	if status != http.StatusConflict {
 		t.Errorf("with an old ETag: %d %+v", status, p)
 	}
-	if _, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"modle":"script/talk"}`)); !errors.Is(err, durable.ErrInvalid) {
+	if _, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"models":"script/talk"}`)); !errors.Is(err, durable.ErrInvalid) {
 		t.Errorf("an unknown field: %v", err)
 	}
 }
