@@ -20,19 +20,22 @@ import (
 	"github.com/orpine-run/orpine/model"
 	"github.com/orpine-run/orpine/model/script"
 	"github.com/orpine-run/orpine/server"
+	"github.com/orpine-run/orpine/server/webhook"
 	"github.com/orpine-run/orpine/tool"
 )
 
 // site is a server over a runtime, on a port of its own.
 type site struct {
 	*client.Client
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	rt   *orpine.Runtime
 	s    *server.Server
 	web  *httptest.Server
 	cfg  server.Config
 	free chan struct{} // lets the tool hold go on
+
+	hooks *webhook.Dispatcher
 }
 
 // rules is what the model of the tests says.
@@ -45,7 +48,7 @@ rules:
   - reply: {text: "heard"}
 `
 
-func open(t *testing.T, cfg server.Config) *site {
+func open(t testing.TB, cfg server.Config) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), cfg: cfg, free: make(chan struct{}, 100)}
 	s.start()
@@ -81,15 +84,19 @@ func (s *site) start() {
 		err := ctx.Child(durable.ChildCall{Program: "ask", Input: []byte(fmt.Sprintf("%q", in))}).Get(ctx, &out)
 		return out, err
 	})
+	s.hooks = webhook.New(webhook.Config{})
 	s.rt, err = orpine.Open(s.t.Context(), orpine.Config{
-		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest}, KeepDeltas: true,
+		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest, s.hooks.Program()}, KeepDeltas: true, OnStatus: s.hooks.Changed,
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return scripted.Model(), nil }},
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if err := s.hooks.Start(s.t.Context(), s.rt); err != nil {
+		s.t.Fatal(err)
+	}
 	cfg := s.cfg
-	cfg.Runtime = s.rt
+	cfg.Runtime, cfg.Webhooks = s.rt, s.hooks
 	if s.s, err = server.New(s.t.Context(), cfg); err != nil {
 		s.t.Fatal(err)
 	}
@@ -106,6 +113,7 @@ func (s *site) stop() {
 	s.s.Drop()
 	s.web.CloseClientConnections()
 	s.web.Close()
+	s.hooks.Stop()
 	if err := errors.Join(s.Close(), s.s.Close(), s.rt.Close()); err != nil {
 		s.t.Error(err)
 	}
@@ -114,13 +122,7 @@ func (s *site) stop() {
 // as is a client with a token of these scopes.
 func (s *site) as(tenant string, scopes ...string) *client.Client {
 	s.t.Helper()
-	local := httptest.NewServer(s.s.Local())
-	defer local.Close()
-	admin, err := client.New(client.Config{URL: local.URL})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	token, err := admin.CreateToken(s.t.Context(), client.NewToken{Name: tenant + "-token", Scopes: scopes, Tenant: tenant})
+	token, err := s.s.CreateToken(s.t.Context(), client.NewToken{Name: tenant + "-token", Scopes: scopes, Tenant: tenant})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -431,7 +433,7 @@ func TestAudit(t *testing.T) {
 	for _, l := range lines {
 		got = append(got, strings.TrimSpace(fmt.Sprint(l.Who, " ", l.Method, " ", l.Path, " ", l.Code)))
 	}
-	want := fmt.Sprintf("local POST /v1/runs|local POST /v1/tokens|acme-token POST /v1/runs/%s/kill denied|local POST /v1/tokens", run.ID)
+	want := fmt.Sprintf("local POST /v1/runs|acme-token POST /v1/runs/%s/kill denied", run.ID)
 	if strings.Join(got, "|") != want {
 		t.Errorf("audit: %s\nwant:  %s", strings.Join(got, "|"), want)
 	}
@@ -530,5 +532,33 @@ func TestThreads(t *testing.T) {
 	page, err := s.Threads(ctx, durable.Filter{}, "")
 	if err != nil || len(page.Items) != 1 || page.Items[0].ID != twin.Run.ID {
 		t.Errorf("%+v, error %v", page, err)
+	}
+}
+
+// TestWebhook: a change of status reaches the URL, and a tenant has only its own.
+func TestWebhook(t *testing.T) {
+	s := open(t, server.Config{})
+	got := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- r.Header.Get("Webhook-Signature")[:3] + string(body)
+	}))
+	defer receiver.Close()
+	ctx := t.Context()
+	w, err := s.AddWebhook(ctx, client.Webhook{URL: receiver.URL, Statuses: []durable.Status{durable.Succeeded}, Tenant: "acme"})
+	if err != nil || w.Secret == "" {
+		t.Fatalf("%+v, error %v", w, err)
+	}
+	s.must(s.Start(ctx, client.StartRun{Agent: "chatty", Text: "no", Tenant: "other"}))
+	run := s.must(s.Start(ctx, client.StartRun{Agent: "chatty", Text: "hello", Tenant: "acme"}))
+	if text := <-got; !strings.HasPrefix(text, "v1,") || !strings.Contains(text, string(run.ID)) || !strings.Contains(text, "run.succeeded") {
+		t.Errorf("got %s", text)
+	}
+	list, err := s.Webhooks(ctx)
+	if err != nil || len(list) != 1 || list[0].Secret != "" {
+		t.Errorf("%+v, error %v", list, err)
+	}
+	if err := s.RemoveWebhook(ctx, w.ID); err != nil {
+		t.Error(err)
 	}
 }
