@@ -89,7 +89,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 		case err := <-failed:
 			return environmentError{err}
 		case <-ctx.Done():
-			return errors.Join(c.stop(web, s), ctx.Err())
+			return c.stop(web, s)
 		}
 	}
 }
