@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -103,10 +104,20 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml", "/docs"} {
 		s.note(Route{Method: http.MethodGet, Path: path, Scope: Public, Summary: "What can be asked of the server"})
 	}
+	s.describeProblems()
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, durable.Errorf(durable.CodeNotFound, "there is nothing at %s %s; /openapi.json says what there is", r.Method, r.URL.Path))
 	})
 	return s, nil
+}
+
+// describeProblems has the OpenAPI document say what our problems are, not the framework's.
+func (s *Server) describeProblems() {
+	schemas := s.api.OpenAPI().Components.Schemas
+	ours := schemas.Schema(reflect.TypeFor[client.Problem](), false, "Problem")
+	if _, ok := schemas.Map()["ErrorModel"]; ok {
+		schemas.Map()["ErrorModel"] = ours
+	}
 }
 
 // Local is the handler for a socket that the file system guards: whoever reaches it may do

@@ -303,6 +303,7 @@ func TestBadInput(t *testing.T) {
 		{"not UTF-8", "POST", "/v1/runs", "{\"agent\":\"\xff\"}", 400, durable.CodeInvalid, "not UTF-8"},
 		{"deep", "POST", "/v1/runs", deep, 400, durable.CodeInvalid, "nested deeper than 100"},
 		{"large", "POST", "/v1/threads", `{"name":"` + strings.Repeat("x", 100<<20) + `"}`, 413, durable.CodeInvalid, "large"},
+		{"a program of the runtime", "POST", "/v1/runs", `{"program":"webhook","input":{}}`, 400, durable.CodeInvalid, "not started by its name"},
 		{"unknown run", "GET", "/v1/runs/nosuchrun", "", 404, durable.CodeNotFound, "nosuchrun"},
 		{"unknown path", "GET", "/v1/nothing", "", 404, durable.CodeNotFound, "/openapi.json"},
 		{"wrong method", "DELETE", "/v1/runs", "", 404, durable.CodeNotFound, ""},
@@ -374,6 +375,8 @@ func TestTokens(t *testing.T) {
 		"agents":                 second(acme.Agents(ctx)),
 		"tokens":                 second(acme.Tokens(ctx)),
 		"audit":                  second(acme.Audit(ctx, 0, 10)),
+		"an agent of its own":    second(acme.Start(ctx, client.StartRun{Definition: json.RawMessage(`{"name":"x","model":"script/talk"}`)})),
+		"another model":          second(acme.Fork(ctx, mine.ID, client.Fork{At: "0", Model: "script/talk"})),
 	} {
 		if !errors.Is(err, durable.ErrDenied) {
 			t.Errorf("%s: %v", name, err)
@@ -381,6 +384,47 @@ func TestTokens(t *testing.T) {
 	}
 	if run, err := acme.Start(ctx, client.StartRun{Agent: "chatty"}); err != nil || run.Tenant != "acme" {
 		t.Errorf("a run of its own is of tenant %q, error %v", run.Tenant, err)
+	}
+}
+
+// TestOwnSignals: what the runtime says to its programs is not for others to say.
+func TestOwnSignals(t *testing.T) {
+	s := open(t, server.Config{})
+	th, err := s.StartThread(t.Context(), client.StartThread{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Signal(t.Context(), th.Run.ID, durable.Signal{Name: agent.TurnSignal, Data: json.RawMessage(`{}`)}); !errors.Is(err, durable.ErrInvalid) {
+		t.Errorf("a turn by signal: %v", err)
+	}
+}
+
+// TestQuorum: two people have to say the same, each under the name of a token.
+func TestQuorum(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	run := s.must(s.Start(ctx, client.StartRun{Text: "hold", Definition: json.RawMessage(
+		`{"name":"careful","model":"script/talk","tools":["hold"],"permissions":{"ask":["*"]},"approval":{"quorum":2}}`)}))
+	if run := s.must(s.Rest(ctx, run.ID)); !run.NeedsPerson() {
+		t.Fatalf("it is %s", run.Status)
+	}
+	ann, bob := s.as("", "approvals:write", "runs:read"), s.as("acme", "runs:read")
+	accept := client.Approve{Decision: durable.Decision{Action: durable.Accept}, By: "somebody else"}
+	if err := ann.Approve(ctx, run.ID, accept); err != nil {
+		t.Fatal(err)
+	}
+	if err := ann.Approve(ctx, run.ID, accept); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("twice: %v", err)
+	}
+	if err := bob.Approve(ctx, run.ID, accept); !errors.Is(err, durable.ErrDenied) {
+		t.Errorf("without the scope: %v", err)
+	}
+	s.free <- struct{}{}
+	if err := s.rt.Approve(ctx, run.ID, orpine.Approval{Decision: accept.Decision, By: "sue"}); err != nil {
+		t.Fatal(err)
+	}
+	if run, err := s.rt.Wait(ctx, run.ID); err != nil || run.Status != durable.Succeeded {
+		t.Errorf("it is %s: %v", run.Status, run.Error)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -51,7 +50,7 @@ func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
 	if err != nil {
 		return nil, err
 	}
-	door, err := local.Open(ctx, a.flags.Data, func() (http.Handler, error) {
+	door, err := local.Open(ctx, a.flags.Data, func() (local.Handler, error) {
 		s, err := server.New(ctx, server.Config{Runtime: rt, Version: version})
 		if err != nil {
 			return nil, err

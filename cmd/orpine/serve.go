@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,48 +69,25 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.door, err = local.Open(ctx, a.flags.Data, func() (http.Handler, error) { return s.Local(), nil }); err != nil {
+	if o.door, err = local.Open(ctx, a.flags.Data, func() (local.Handler, error) { return s.Local(), nil }); err != nil {
 		return errors.Join(environmentError{err}, ln.Close())
 	}
 	fmt.Fprintf(a.stdout, "http://%s\n", ln.Addr())
-	web := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerPatience, ReadTimeout: bodyPatience, IdleTimeout: idlePatience, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, ln) }()
 	tick := time.NewTicker(reloadInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			at = c.reload(ctx, a, s, at, log)
-		case err := <-failed:
-			return environmentError{err}
-		case <-ctx.Done():
-			return c.stop(web, s)
+		case err := <-served:
+			if err != nil {
+				err = environmentError{err}
+			}
+			return err
 		}
 	}
-}
-
-// The bounds of a connection, against those who open many and say little.
-const (
-	headerPatience = 10 * time.Second
-	bodyPatience   = 5 * time.Minute
-	idlePatience   = 2 * time.Minute
-	maxHeader      = 64 << 10
-)
-
-// stop ends the streams, lets requests under way end and takes no more.
-func (c *serveCmd) stop(web *http.Server, s *server.Server) error {
-	const patience = 5 * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	s.Drop()
-	if err := web.Shutdown(ctx); err != nil {
-		return web.Close()
-	}
-	return nil
 }
 
 // listen opens the port. Who is not on this machine needs a token, so without one nobody else

@@ -24,6 +24,9 @@ import (
 // socket is the name of the socket in the data directory.
 const socket = "door.sock"
 
+// Handler answers who knocks.
+type Handler = http.Handler
+
 // Door is an open door. Close it before the runtime.
 type Door struct {
 	server *http.Server
@@ -49,7 +52,7 @@ func reach(dir string) (*place, error) {
 // Open listens in the data directory, which the caller owns. A socket left behind
 // by a process that died is replaced. The handler is made when somebody knocks: most
 // processes are over before that.
-func Open(ctx context.Context, dir string, handler func() (http.Handler, error)) (*Door, error) {
+func Open(ctx context.Context, dir string, handler func() (Handler, error)) (*Door, error) {
 	at, err := reach(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the door of %s: %w", dir, err)
