@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/orpine-run/orpine/agent"
@@ -262,5 +263,37 @@ rules:
 	r, err := e.Wait(t.Context(), id)
 	if a, err2 := agent.AnswerOf(r); err != nil || err2 != nil || a.Text != "as you like" {
 		t.Errorf("%v %v: %+v", err, err2, a)
+	}
+}
+
+// TestApprovalUntil: a call on which nobody decides for days is rejected, or accepted where
+// the definition says so, also if the process was away when the time was up.
+func TestApprovalUntil(t *testing.T) {
+	for _, x := range []struct {
+		byDefault durable.Action
+		booked    int64
+		told      string
+	}{{"", 0, "a person rejected the call: nobody answered in time"}, {durable.Accept, 2, "booked Paris"}} {
+		b := newBench(t, wishes)
+		synctest.Test(t, func(t *testing.T) {
+			b.t = t
+			e, s := b.open(0, false)
+			id := b.asking(t, e, agent.Approval{Within: 72 * time.Hour, Default: x.byDefault})
+			if _, open := questions(t, e, id, time.Time{}); len(open) != 2 {
+				t.Fatalf("%d questions", len(open))
+			}
+			time.Sleep(48 * time.Hour)
+			b.close(e, s)
+			time.Sleep(48 * time.Hour)
+			e, s = b.open(0, false)
+			defer b.close(e, s)
+			r, err := e.Wait(t.Context(), id)
+			if err != nil || r.Status != durable.Succeeded || b.book.Load() != x.booked {
+				t.Fatalf("%v: the run is %s after %d bookings", err, r.Status, b.book.Load())
+			}
+			if got := results(t, e, id); len(got) == 0 || got[0] != x.told {
+				t.Errorf("the model was told %q", got)
+			}
+		})
 	}
 }
