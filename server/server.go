@@ -88,8 +88,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.over, s.close = context.WithCancel(context.WithoutCancel(ctx))
 	h := huma.DefaultConfig("Orpine", cfg.Version)
 	h.Info.Description = "Runs of agents and programs that survive the death of their process."
-	h.CreateHooks = nil // no links to schemas in every answer
-	h.SchemasPath = ""
+	h.CreateHooks = nil                // no links to schemas in every answer
+	h.SchemasPath, h.DocsPath = "", "" // the page is ours
 	h.RejectUnknownQueryParameters = true
 	h.Transformers = []huma.Transformer{mend}
 	h.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
@@ -101,7 +101,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.definitions()
 	s.admin()
 	s.health()
-	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml", "/docs"} {
+	s.docs()
+	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
 		s.note(Route{Method: http.MethodGet, Path: path, Scope: Public, Summary: "What can be asked of the server"})
 	}
 	s.describeProblems()
