@@ -49,6 +49,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
 	cfg := a.config()
 	cfg.KeepDeltas, cfg.Log = true, log
+	if err := c.bounds(a, &cfg); err != nil {
+		return err
+	}
 	rt, err := orpine.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -141,6 +144,25 @@ func (c *serveCmd) reload(ctx context.Context, a *app, s *server.Server, at file
 	}
 	log.InfoContext(ctx, "the file was read again", slog.String("file", filepath.Base(c.File)))
 	return now
+}
+
+// bounds takes the limits and queues of the file, which are those of the whole process.
+func (c *serveCmd) bounds(a *app, cfg *orpine.Config) error {
+	if c.File == "" {
+		return nil
+	}
+	f, err := config.Load(c.File, a.env)
+	if err != nil {
+		return err
+	}
+	cfg.Limits, cfg.Queues = map[string]orpine.Limit{}, map[string]orpine.Queue{}
+	for name, l := range f.Limits {
+		cfg.Limits[name] = orpine.Limit(l)
+	}
+	for name, q := range f.Queues {
+		cfg.Queues[name] = orpine.Queue(q)
+	}
+	return nil
 }
 
 // load reads the file and makes its agents known.
