@@ -58,6 +58,7 @@ soak: ## run the long forms of the crash, simulation and planted bug tests (an h
 	go test -count=1 -timeout 24h -v -run '^TestPowerCut$$' ./cmd/orpine -cuts $(CUTS)
 	go test -count=1 -timeout 24h -v -run '^TestKillStorm$$' ./cmd/orpine -kills $(N)
 	go test -count=1 -timeout 1h -v -run '^TestClientCuts$$' ./cmd/orpine -clientcuts 200
+	go test -count=1 -timeout 1h -v -run '^TestTauTasks$$' ./cmd/orpine -taukills 20
 
 BENCHTIME = 2
 bench: build ## run the benchmarks: of the rooms, then each workload for BENCHTIME seconds
