@@ -64,7 +64,7 @@ func (f *family) run() {
 			if !f.take(n) {
 				return
 			}
-			f.out.pause(f.ctx)
+			f.out.pause()
 		case <-f.ctx.Done():
 			return
 		}

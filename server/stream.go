@@ -134,7 +134,7 @@ func (s *Server) follow(ctx context.Context, id durable.RunID, out *sink) {
 			if ended(batch[n-1]) {
 				return
 			}
-			out.pause(ctx)
+			out.pause()
 		}
 		if ctx.Err() != nil {
 			return
@@ -226,21 +226,13 @@ func (o *sink) send(items []*event.Item, of, root durable.RunID) error {
 	return o.flush()
 }
 
-// pause waits until the next write is due.
-func (o *sink) pause(ctx context.Context) {
+// pause waits until the next write is due. A client that goes meanwhile is noticed so much
+// later: to listen for that too costs more than there is to it.
+func (o *sink) pause() {
 	o.mu.Lock()
 	last := o.last
 	o.mu.Unlock()
-	wait := min(time.Duration(o.open.Load())*perStream, longestGap) - time.Since(last)
-	if wait <= 0 {
-		return
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	time.Sleep(min(time.Duration(o.open.Load())*perStream, longestGap) - time.Since(last))
 }
 
 // step moves the position behind an item.
