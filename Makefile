@@ -7,7 +7,7 @@ LINT_VERSION = v2.15.0
 LINT = bin/golangci-lint-$(LINT_VERSION)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test check lint race fuzz crash soak bench bench-peers clean help
+.PHONY: build test check lint race fuzz crash soak bench bench-crowd bench-peers clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,8 @@ soak: ## run the long forms of the crash, simulation and planted bug tests (an h
 	go test -count=1 -timeout 24h -v -run '^TestPlantedBugs$$' . -soak
 	go test -count=1 -timeout 24h -v -run '^TestPowerCut$$' ./cmd/orpine -cuts $(CUTS)
 	go test -count=1 -timeout 24h -v -run '^TestKillStorm$$' ./cmd/orpine -kills $(N)
+	go test -count=1 -timeout 1h -v -run '^TestClientCuts$$' ./cmd/orpine -clientcuts 200
+	go test -count=1 -timeout 1h -v -run '^TestTauTasks$$' ./cmd/orpine -taukills 20
 
 BENCHTIME = 2
 bench: build ## run the benchmarks: of the rooms, then each workload for BENCHTIME seconds
@@ -70,6 +72,10 @@ bench: build ## run the benchmarks: of the rooms, then each workload for BENCHTI
 	bin/orpine bench parked --secs $(BENCHTIME)
 	bin/orpine bench recover --secs $(BENCHTIME)
 	bin/orpine bench thread --secs $(BENCHTIME)
+
+CLIENTS = 2000
+bench-crowd: ## measure the server under CLIENTS streams, 5 times as many waiting runs, and starts
+	go test -count=1 -v -run '^(TestCrowd|TestManyWaiting|TestStartLatency)$$' ./cmd/orpine -crowd $(CLIENTS)
 
 PEERS_FLAGS =
 bench-peers: ## run other durable engines beside Orpine (PEERS_FLAGS=--help)

@@ -64,6 +64,7 @@ func (f *family) run() {
 			if !f.take(n) {
 				return
 			}
+			f.out.pause()
 		case <-f.ctx.Done():
 			return
 		}

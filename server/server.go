@@ -48,6 +48,7 @@ type Server struct {
 	keys   *access.Keys
 
 	guarded atomic.Bool
+	streams atomic.Int64 // how many are open
 	agents  *agents
 	over    context.Context //nolint:containedctx // the life of its streams, ended by Close
 	close   context.CancelFunc

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,9 +29,16 @@ const (
 
 var modes = []string{modeEvents, modeUpdates, modeMessages, modeValues}
 
-// patience is how long a write to a client may take. One that takes longer is cut off; it
-// comes back with its cursor and goes on.
+// patience is how long a write to a client may take, about. One that takes longer is cut off;
+// it comes back with its cursor and goes on.
 const patience = 30 * time.Second
+
+// What a stream waits between two writes, for each stream that is open: about what a write takes.
+// One that is alone does not wait; of many, each has what came meanwhile in one write.
+const (
+	perStream  = 15 * time.Microsecond
+	longestGap = 50 * time.Millisecond
+)
 
 // streamOperation describes the stream, which the framework does not write.
 func streamOperation() huma.Operation {
@@ -78,7 +86,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
-	out := &sink{w: w, control: http.NewResponseController(w), mode: mode, pos: from, children: query.Get("children") != "false"}
+	out := &sink{w: w, control: http.NewResponseController(w), open: &s.streams, mode: mode, pos: from, children: query.Get("children") != "false"}
+	s.streams.Add(1)
+	defer s.streams.Add(-1)
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	defer context.AfterFunc(s.over, stop)()
@@ -124,6 +134,7 @@ func (s *Server) follow(ctx context.Context, id durable.RunID, out *sink) {
 			if ended(batch[n-1]) {
 				return
 			}
+			out.pause()
 		}
 		if ctx.Err() != nil {
 			return
@@ -139,13 +150,15 @@ func ended(i *event.Item) bool { return i.Event != nil && i.Event.Kind == durabl
 type sink struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
+	open     *atomic.Int64 // how many streams the server has
 	mode     string
 	children bool
 
-	mu   sync.Mutex // a sign of life may come between two writes
-	pos  position
-	buf  bytes.Buffer
-	last time.Time // of the last write
+	mu      sync.Mutex // a sign of life may come between two writes
+	pos     position
+	buf     bytes.Buffer
+	last    time.Time // of the last write
+	limited time.Time // when writes were last given their time
 }
 
 // beat sends a comment when there was nothing else for a while, so that both sides notice a
@@ -196,16 +209,30 @@ func (o *sink) send(items []*event.Item, of, root durable.RunID) error {
 	o.buf.Reset()
 	for _, item := range items {
 		o.step(item, of, root)
-		if o.wants(item) {
+		if !o.wants(item) {
+			continue
+		}
+		text := item.Once(encodeItem)
+		if of != root || len(o.pos.children) > 0 {
 			o.buf.WriteString("id: ")
 			o.buf.WriteString(o.pos.String())
-			o.buf.Write(item.Once(encodeItem))
+			text = text[bytes.IndexByte(text, '\n'):]
 		}
+		o.buf.Write(text)
 	}
 	if o.buf.Len() == 0 {
 		return nil
 	}
 	return o.flush()
+}
+
+// pause waits until the next write is due. A client that goes meanwhile is noticed so much
+// later: to listen for that too costs more than there is to it.
+func (o *sink) pause() {
+	o.mu.Lock()
+	last := o.last
+	o.mu.Unlock()
+	time.Sleep(min(time.Duration(o.open.Load())*perStream, longestGap) - time.Since(last))
 }
 
 // step moves the position behind an item.
@@ -236,7 +263,10 @@ func (o *sink) step(item *event.Item, of, root durable.RunID) {
 // flush writes what is in the buffer; the caller holds o.mu.
 func (o *sink) flush() error {
 	o.last = time.Now()
-	_ = o.control.SetWriteDeadline(o.last.Add(patience)) // a writer that has none is one of a test
+	if o.last.Sub(o.limited) > patience/4 { // it is not free, and a write has three quarters of it at least
+		_ = o.control.SetWriteDeadline(o.last.Add(patience)) // a writer that has none is one of a test
+		o.limited = o.last
+	}
 	if _, err := o.w.Write(o.buf.Bytes()); err != nil {
 		return err
 	}
@@ -261,18 +291,19 @@ func (o *sink) wants(item *event.Item) bool {
 	return ends && (len(e.Output) > 0 || e.OutputRef != nil)
 }
 
-// encodeItem is an item behind its id, the same for all clients.
+// encodeItem is an item as it is sent, the same for all clients without children; the others
+// have another line with the id.
 func encodeItem(item *event.Item) []byte {
 	kind, v := "event", any(item.Event)
 	if item.Delta != nil {
 		kind, v = "delta", item.Delta
 	}
 	var b bytes.Buffer
-	b.WriteString("\nevent: " + kind + "\ndata: ")
+	b.WriteString("id: " + item.Cursor.String() + "\nevent: " + kind + "\ndata: ")
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil { // ends the line; JSON has no other
-		return []byte("\nevent: damaged\ndata: {}\n\n")
+		return []byte("id: " + item.Cursor.String() + "\nevent: damaged\ndata: {}\n\n")
 	}
 	b.WriteByte('\n')
 	return b.Bytes()

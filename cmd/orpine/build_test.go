@@ -235,13 +235,17 @@ func readLines[T any](t *testing.T, text string) []T {
 
 // focusSample is a bill of real, anonymised charges that lies beside the checkout,
 // and not in it; "" when it is not there.
-func focusSample() string {
+func focusSample() string { return sharedData("focus_sample.csv") }
+
+// sharedData is a file of shared/data beside the checkout or above it; "" when it is not
+// there.
+func sharedData(name string) string {
 	dir, err := filepath.Abs(".")
 	if err != nil {
 		return ""
 	}
 	for {
-		if path := filepath.Join(dir, "shared", "data", "focus_sample.csv"); isFile(path) {
+		if path := filepath.Join(dir, "shared", "data", name); isFile(path) {
 			return path
 		}
 		up := filepath.Dir(dir)

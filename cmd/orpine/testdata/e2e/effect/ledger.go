@@ -41,6 +41,7 @@ func serveLedger(ctx context.Context, path string) error {
 	l := &ledger{file: file, first: map[string]int{}, closed: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /pay", l.pay)
+	mux.HandleFunc("POST /write", l.write)
 	mux.HandleFunc("POST /close", l.close)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -58,7 +59,7 @@ func (l *ledger) pay(w http.ResponseWriter, r *http.Request) {
 	key, attempt := r.URL.Query().Get("key"), r.URL.Query().Get("attempt")
 	fmt.Println("asked", key)
 	<-time.After(linger) // not for r.Context: who has asked may die, and is paid for all the same
-	number, err := l.append(key, attempt)
+	number, err := l.append(key, attempt, key, false)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusGone)
 		return
@@ -68,13 +69,36 @@ func (l *ledger) pay(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"number":%d}`, number)
 }
 
-func (l *ledger) append(key, attempt string) (int, error) {
+// write writes down what it is sent; with once a key that it has is not written again.
+func (l *ledger) write(w http.ResponseWriter, r *http.Request) {
+	const most = 1 << 20
+	query := r.URL.Query()
+	line, err := io.ReadAll(io.LimitReader(r.Body, most))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	<-time.After(linger) // as in pay
+	number, err := l.append(query.Get("key"), query.Get("attempt"), string(line), query.Get("once") == "true")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusGone)
+		return
+	}
+	<-time.After(linger)
+	fmt.Fprintf(w, `{"number":%d}`, number)
+}
+
+// append writes a line and tells its number; with once that of the line that the key has.
+func (l *ledger) append(key, attempt, line string, once bool) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if once && l.first[key] > 0 {
+		return l.first[key], nil
+	}
 	if l.closed[key+"#"+attempt] {
 		return 0, fmt.Errorf("the account %s is closed", key)
 	}
-	if _, err := fmt.Fprintln(l.file, key); err != nil {
+	if _, err := fmt.Fprintln(l.file, line); err != nil {
 		return 0, err
 	}
 	l.lines++

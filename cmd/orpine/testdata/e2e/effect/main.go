@@ -10,6 +10,10 @@
 //	effect resolve DATA URL SCRIPT asks the ledger about what is in doubt, and says so
 //	effect storm DATA URL FLUSH    starts runs until it is killed; see storm.go
 //	effect calm DATA URL FLUSH     drives what a storm left
+//	effect tau DATA URL TRACES DELAY ADDR
+//	                               serves the agents of tau-bench until it is killed; see tau.go
+//	effect crowd DATA ADDR         serves programs that many look at until it is killed; see crowd.go
+//	effect hear ADDR RUN N         is N clients of a run
 //
 // Start, finish and resolve print each event as it is committed, then {"runs": [...]}. FLUSH
 // is full, or process for commits that a power cut takes back.
@@ -46,8 +50,21 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == "ledger" {
 		return serveLedger(ctx, args[1])
 	}
+	if len(args) == 6 && args[0] == "tau" {
+		return serveTau(ctx, args[1], args[2], args[3], args[4], args[5])
+	}
+	if len(args) == 3 && args[0] == "crowd" {
+		return serveCrowd(ctx, args[1], args[2])
+	}
+	if len(args) == 4 && args[0] == "hear" {
+		n, err := strconv.Atoi(args[3])
+		if err != nil || n < 1 {
+			return errors.New("hear: say how many clients")
+		}
+		return hearCrowd(ctx, args[1], args[2], n)
+	}
 	if len(args) != 4 {
-		return errors.New("usage: effect ledger FILE | start DATA URL SCRIPT | finish … | resolve … | storm DATA URL full|process | calm …")
+		return errors.New("usage: effect ledger FILE | start DATA URL SCRIPT | finish … | resolve … | storm DATA URL full|process | calm … | tau DATA URL TRACES DELAY ADDR | crowd DATA ADDR | hear ADDR RUN N")
 	}
 	if args[0] == "storm" || args[0] == "calm" {
 		return runStorm(ctx, args)
