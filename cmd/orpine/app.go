@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"io"
 	"os"
 	"strings"
@@ -24,6 +25,7 @@ const defaultData = "./.orpine"
 type app struct {
 	flags  *cli
 	stdin  io.Reader
+	lines  *bufio.Reader // of stdin, once a person was asked
 	stdout io.Writer
 	stderr io.Writer
 	env    func(string) (string, bool)

@@ -47,6 +47,9 @@ Examples:
 
 // Run serves until it is told to stop.
 func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
+	if err := a.onlyHere("serve"); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
 	cfg := a.config()
 	cfg.KeepDeltas, cfg.Log = true, log
@@ -55,7 +58,10 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	o := &owned{Runtime: rt, gentle: func() bool { return true }, patience: c.Drain}
-	s, err := server.New(ctx, server.Config{Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Tools: toolsOf(cfg)})
+	s, err := server.New(ctx, server.Config{
+		Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Tools: toolsOf(cfg),
+		Programs: func() ([]durable.Program, error) { return orpine.Programs(cfg) },
+	})
 	if err != nil {
 		return closing(err, o)
 	}
