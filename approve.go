@@ -35,10 +35,10 @@ type Approval struct {
 type Standing struct {
 	ID string `json:"id"`
 	agent.Rule
-	Tenant string `json:"tenant,omitempty"`
-	By   string    `json:"by,omitempty"`
-	Run  string    `json:"run"` // in which it was made
-	Time time.Time `json:"time"`
+	Tenant string    `json:"tenant,omitempty"`
+	By     string    `json:"by,omitempty"`
+	Run    string    `json:"run"` // in which it was made
+	Time   time.Time `json:"time"`
 }
 
 // Approve decides on a call that an agent wants to make. The first decision wins. Errors:

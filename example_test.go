@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
@@ -111,4 +112,72 @@ func ExampleRuntime_Watch() {
 	// 1 asked ""
 	// 2 answered "\"world\""
 	// 3 ended "\"hello world\""
+}
+
+// An agent may only book once a person has said so. The decision is bound to what was
+// asked, and the first one counts.
+func ExampleRuntime_Approve() {
+	dir, err := os.MkdirTemp("", "orpine")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := approve(context.Background(), dir); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// May book be called? {"agent":"planner","tool":"book","args":{"city":"Paris"}}
+	// It is booked.
+}
+
+func approve(ctx context.Context, dir string) (err error) {
+	type trip struct {
+		City string `json:"city"`
+	}
+	book := tool.Func("book", "Books a trip.", func(_ context.Context, t trip) (string, error) { return "booked " + t.City, nil })
+	played, err := script.Parse("trip.yaml", []byte(`
+rules:
+  - when: { turn: 1 }
+    reply: { calls: [{ name: book, args: { city: Paris } }] }
+  - when: { last_tool: book }
+    reply: { text: "It is booked." }
+`))
+	if err != nil {
+		return err
+	}
+	r, err := orpine.Open(ctx, orpine.Config{
+		Data:      dir,
+		Tools:     []tool.Tool{book},
+		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return played.Model(), nil }},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	id, err := r.StartAgent(ctx, agent.Definition{
+		Name: "planner", Model: "script/trip", Tools: []string{"book"}, Permissions: tool.Policy{Ask: []string{"book"}},
+	}, "Book a trip to Paris.")
+	if err != nil {
+		return err
+	}
+	if _, err := r.Settle(ctx, id, time.Time{}); err != nil { // it waits for a person
+		return err
+	}
+	open, err := r.Questions(ctx, durable.Filter{})
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	fmt.Println(open[0].Prompt, string(open[0].Value))
+	accept := orpine.Approval{Decision: durable.Decision{Action: durable.Accept}, Interrupt: open[0].ID, Digest: open[0].Digest, By: "ann"}
+	if err := r.Approve(ctx, id, accept); err != nil {
+		return err
+	}
+	run, err := r.Wait(ctx, id)
+	if err != nil {
+		return err
+	}
+	answer, err := agent.AnswerOf(run)
+	fmt.Println(answer.Text)
+	return err
 }

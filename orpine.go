@@ -136,6 +136,15 @@ func (r *Runtime) Start(ctx context.Context, req durable.StartRequest) (durable.
 	return r.engine.Start(ctx, req)
 }
 
+// Run starts a run of a program and returns it once it is final or blocked.
+func (r *Runtime) Run(ctx context.Context, req durable.StartRequest) (durable.Run, error) {
+	id, err := r.engine.Start(ctx, req)
+	if err != nil {
+		return durable.Run{}, err
+	}
+	return r.engine.Wait(ctx, id)
+}
+
 // StartAgent starts a run of an agent on a text.
 func (r *Runtime) StartAgent(ctx context.Context, d agent.Definition, text string) (durable.RunID, error) {
 	req, err := agent.Start(d, text)

@@ -81,7 +81,7 @@ var planted = []bug{
 		pkg: embedded, test: crashTest,
 	},
 	{
-		name: "the last answer wins", file: "engine/embedded/control.go",
+		name: "the last answer wins", file: "engine/embedded/ask.go",
 		old: "		if q.answered {\n			return nil,", bad: "		if false {\n			return nil,",
 		pkg: embedded, test: linearTest,
 	},
@@ -173,8 +173,18 @@ var planted = []bug{
 	},
 	{
 		name: "a run that is about to be killed starts children", file: "engine/embedded/issue.go",
-		old: "		if l.doomed > 0 {\n", bad: "		if l.doomed > 1000 {\n",
+		old: "		if l.doomed > 0 ||", bad: "		if l.doomed > 1000 ||",
 		pkg: embedded, test: "TestKillWhileChildrenAreBorn",
+	},
+	{
+		name: "a paused run goes on", file: "engine/embedded/turn.go",
+		old: "l.engine.passive || l.halts()", bad: "l.engine.passive",
+		pkg: embedded, test: "TestPauseKeepsWhatComes",
+	},
+	{
+		name: "an answer to something else is taken", file: "engine/embedded/ask.go",
+		old: "r.Digest != \"\" && r.Digest != i.Digest", bad: "false",
+		pkg: embedded, test: "TestReplyRefused",
 	},
 	{
 		name: "a run that its process dies of on time is woken for ever", file: "engine/embedded/acquire.go",

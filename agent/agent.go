@@ -244,21 +244,10 @@ func (l *loop) run() (*Answer, error) {
 			}
 			return nil, durable.Continue(next)
 		}
-		if err := l.afford(); err != nil {
-			return nil, err
-		}
-		if _, err := l.heed(); err != nil {
-			return nil, err
-		}
-		call := l.model
-		call.Options.Limit = "model:" + l.definition.Model
-		reply, err := durable.StartAs(l.ctx, "model", call, modelInput{Definition: l.ref, Thread: l.Thread, Say: l.Pending}).Await(l.ctx)
+		reply, err := l.think()
 		if err != nil {
 			return nil, err
 		}
-		l.Turns++
-		l.Usage = l.Usage.Add(reply.Usage)
-		l.Thread, l.Pending = reply.Thread, nil
 		if len(reply.Calls) > 0 {
 			if err := l.call(reply.Calls); err != nil {
 				return nil, err
@@ -276,6 +265,26 @@ func (l *loop) run() (*Answer, error) {
 			return answer, err
 		}
 	}
+}
+
+// think makes a model call, if that can be afforded, with all that is to be said by then.
+func (l *loop) think() (modelOutput, error) {
+	if err := l.afford(); err != nil {
+		return modelOutput{}, err
+	}
+	if _, err := l.heed(); err != nil {
+		return modelOutput{}, err
+	}
+	call := l.model
+	call.Options.Limit = "model:" + l.definition.Model
+	reply, err := durable.StartAs(l.ctx, "model", call, modelInput{Definition: l.ref, Thread: l.Thread, Say: l.Pending}).Await(l.ctx)
+	if err != nil {
+		return reply, err
+	}
+	l.Turns++
+	l.Usage = l.Usage.Add(reply.Usage)
+	l.Thread, l.Pending = reply.Thread, nil
+	return reply, nil
 }
 
 // answer ends the run, or sends an answer back that does not match the schema.

@@ -32,6 +32,7 @@ type bench struct {
 	t        *testing.T
 	dir      string
 	programs []durable.Program
+	engine   atomic.Pointer[embedded.Engine]
 	calls    atomic.Int64
 	book     atomic.Int64
 }
@@ -61,6 +62,12 @@ func newBench(t *testing.T, yaml string) *bench {
 	b.programs, err = agent.New(agent.Config{
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return player, nil }},
 		Tools:     []tool.Tool{weather, book, long},
+		Send: func(ctx context.Context, id durable.RunID, s durable.Signal) error {
+			if e := b.engine.Load(); e != nil {
+				return e.Signal(ctx, id, s)
+			}
+			return durable.Errorf(durable.CodeUnavailable, "not yet")
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +86,7 @@ func (b *bench) open(at int, after bool) (*embedded.Engine, *storetest.Faulty) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.engine.Store(e)
 	return e, f
 }
 

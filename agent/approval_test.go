@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/orpine-run/orpine/agent"
@@ -122,11 +123,17 @@ func TestApproval(t *testing.T) {
 	}{
 		{"accept", durable.Decision{Action: durable.Accept}, durable.Decision{Action: durable.Accept}, 2, []string{"booked Paris", "sunny in Rome", "booked Rome"}},
 		{
-			"reject and edit", durable.Decision{Action: durable.Reject, Reason: "too dear"}, durable.Decision{Action: durable.Edit, Args: json.RawMessage(`{"city":"Oslo"}`)}, 1,
+			"reject and edit",
+			durable.Decision{Action: durable.Reject, Reason: "too dear"},
+			durable.Decision{Action: durable.Edit, Args: json.RawMessage(`{"city":"Oslo"}`)},
+			1,
 			[]string{"a person rejected the call: too dear", "sunny in Rome", "booked Oslo", `A person changed the arguments of book to {"city":"Oslo"}.`},
 		},
 		{
-			"respond", durable.Decision{Action: durable.Respond, Text: "I did it myself"}, durable.Decision{Action: durable.Reject}, 0,
+			"respond",
+			durable.Decision{Action: durable.Respond, Text: "I did it myself"},
+			durable.Decision{Action: durable.Reject},
+			0,
 			[]string{"I did it myself", "sunny in Rome", "a person rejected the call: no reason was given"},
 		},
 	} {
@@ -144,7 +151,7 @@ func TestApproval(t *testing.T) {
 			if err := decide(t, e, id, open[1], x.second); err != nil {
 				t.Fatal(err)
 			}
-			r, left := questions(t, e, id, r.Updated)
+			_, left := questions(t, e, id, r.Updated)
 			if len(left) != 1 || left[0].ID != open[0].ID {
 				t.Fatalf("after one decision it asks %+v", left)
 			}
@@ -256,5 +263,37 @@ rules:
 	r, err := e.Wait(t.Context(), id)
 	if a, err2 := agent.AnswerOf(r); err != nil || err2 != nil || a.Text != "as you like" {
 		t.Errorf("%v %v: %+v", err, err2, a)
+	}
+}
+
+// TestApprovalUntil: a call on which nobody decides for days is rejected, or accepted where
+// the definition says so, also if the process was away when the time was up.
+func TestApprovalUntil(t *testing.T) {
+	for _, x := range []struct {
+		byDefault durable.Action
+		booked    int64
+		told      string
+	}{{"", 0, "a person rejected the call: nobody answered in time"}, {durable.Accept, 2, "booked Paris"}} {
+		b := newBench(t, wishes)
+		synctest.Test(t, func(t *testing.T) {
+			b.t = t
+			e, s := b.open(0, false)
+			id := b.asking(t, e, agent.Approval{Within: 72 * time.Hour, Default: x.byDefault})
+			if _, open := questions(t, e, id, time.Time{}); len(open) != 2 {
+				t.Fatalf("%d questions", len(open))
+			}
+			time.Sleep(48 * time.Hour)
+			b.close(e, s)
+			time.Sleep(48 * time.Hour)
+			e, s = b.open(0, false)
+			defer b.close(e, s)
+			r, err := e.Wait(t.Context(), id)
+			if err != nil || r.Status != durable.Succeeded || b.book.Load() != x.booked {
+				t.Fatalf("%v: the run is %s after %d bookings", err, r.Status, b.book.Load())
+			}
+			if got := results(t, e, id); len(got) == 0 || got[0] != x.told {
+				t.Errorf("the model was told %q", got)
+			}
+		})
 	}
 }

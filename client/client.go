@@ -245,9 +245,9 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 
 // at joins the parts of a path, each of which may be anything.
 func at(noun string, parts ...string) string {
-	path := Version + "/" + noun
+	path := []string{Version, noun}
 	for _, p := range parts {
-		path += "/" + url.PathEscape(p)
+		path = append(path, url.PathEscape(p))
 	}
-	return path
+	return strings.Join(path, "/")
 }

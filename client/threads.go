@@ -136,7 +136,7 @@ func (c *Client) Audit(ctx context.Context, after int64, limit int) ([]AuditLine
 // AddWebhook has a URL told when runs change their status.
 func (c *Client) AddWebhook(ctx context.Context, in Webhook) (Webhook, error) {
 	var w Webhook
-	return w, c.post(ctx, at("webhooks"), in, &w)
+	return w, c.create(ctx, at("webhooks"), in, &w)
 }
 
 // Webhooks lists the webhooks, without their secrets.

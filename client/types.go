@@ -95,11 +95,13 @@ type (
 		Interrupt string          `json:"interrupt,omitempty" doc:"Its ID; default the only open one"`
 		Value     json.RawMessage `json:"value"`
 		Digest    string          `json:"digest,omitempty" doc:"What was decided on; refused if it is something else by now"`
+		By        string          `json:"by,omitempty" maxLength:"200" doc:"Who says so; with a token its name is taken instead"`
 	}
 	// Approve decides on a call that an agent wants to make.
 	Approve struct {
 		Interrupt string `json:"interrupt,omitempty" doc:"Its ID; default the only open one"`
 		Digest    string `json:"digest,omitempty" doc:"What was decided on; refused if it is something else by now"`
+		By        string `json:"by,omitempty" maxLength:"200" doc:"Who says so; with a token its name is taken instead"`
 		durable.Decision
 	}
 )
@@ -213,7 +215,7 @@ type AuditLine struct {
 
 // Problem is what a server says when it does not do what it was asked for (RFC 9457). A
 // client finds it in the chain of its errors, which have its code.
-type Problem struct {
+type Problem struct { //nolint:errname // the word of the RFC, and data first
 	Type    string       `json:"type,omitempty"`
 	Title   string       `json:"title"`
 	Status  int          `json:"status"`

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -110,40 +111,52 @@ func (c *Client) listen(ctx context.Context, id durable.RunID, w *Watch, yield f
 func read(r io.Reader) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		lines := bufio.NewReaderSize(r, 64<<10)
-		var kind, id string
-		var data []byte
+		var next raw
 		for {
-			line, err := readLine(lines, maxItem-len(data))
+			line, err := readLine(lines, maxItem-len(next.data))
 			if err != nil {
 				if !errors.Is(err, io.EOF) {
 					yield(Item{}, err)
 				}
 				return
 			}
-			name, value, _ := bytes.Cut(line, []byte(":"))
-			value = bytes.TrimPrefix(value, []byte(" "))
-			switch string(name) {
-			case "id":
-				id = string(value)
-			case "event":
-				kind = string(value)
-			case "data":
-				if data != nil {
-					data = append(data, '\n')
-				}
-				data = append(data, value...)
-			case "": // a comment, or the end of an item
-				if len(line) > 0 || data == nil {
-					continue
-				}
-				item, err := itemOf(kind, id, data)
-				if !yield(item, err) || err != nil {
-					return
-				}
-				kind, data = "", nil
+			if !next.take(line) {
+				continue
 			}
+			item, err := next.item()
+			if !yield(item, err) || err != nil {
+				return
+			}
+			next = raw{id: next.id}
 		}
 	}
+}
+
+// raw is an item as it comes, line by line.
+type raw struct {
+	kind, id string
+	data     []byte
+}
+
+// take takes a line in; true when the item is whole.
+func (r *raw) take(line []byte) bool {
+	if len(line) == 0 {
+		return r.data != nil
+	}
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	value = bytes.TrimPrefix(value, []byte(" "))
+	switch string(name) {
+	case "id":
+		r.id = string(value)
+	case "event":
+		r.kind = string(value)
+	case "data":
+		if r.data != nil {
+			r.data = append(r.data, '\n')
+		}
+		r.data = append(r.data, value...)
+	}
+	return false // a comment says nothing
 }
 
 func readLine(r *bufio.Reader, most int) ([]byte, error) {
@@ -164,10 +177,10 @@ func readLine(r *bufio.Reader, most int) ([]byte, error) {
 	}
 }
 
-func itemOf(kind, id string, data []byte) (Item, error) {
-	item := Item{Cursor: id}
+func (r *raw) item() (Item, error) {
+	item := Item{Cursor: r.id}
 	var into any
-	switch kind {
+	switch r.kind {
 	case "event":
 		item.Event = &durable.Event{}
 		into = item.Event
@@ -175,9 +188,9 @@ func itemOf(kind, id string, data []byte) (Item, error) {
 		item.Delta = &durable.Delta{}
 		into = item.Delta
 	default:
-		return item, durable.Errorf(durable.CodeInternal, "the stream has an item of the unknown kind %q", kind)
+		return item, durable.Errorf(durable.CodeInternal, "the stream has an item of the unknown kind %q", r.kind)
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	if err := json.Unmarshal(r.data, into); err != nil {
 		return item, durable.Errorf(durable.CodeInternal, "the stream has an item that cannot be read: %w", err)
 	}
 	return item, nil
@@ -192,22 +205,20 @@ func Settle(items []Item) []Item {
 	}
 	voided := map[step]bool{} // a reset of the step comes later
 	kept := make([]Item, 0, len(items))
-	for i := len(items) - 1; i >= 0; i-- {
-		d := items[i].Delta
+	for _, item := range slices.Backward(items) {
+		d := item.Delta
 		switch {
 		case d == nil:
-			if e := items[i].Event; e.Kind == durable.EntryDone || e.Kind == durable.EntryContinued {
+			if e := item.Event; e.Kind == durable.EntryDone || e.Kind == durable.EntryContinued {
 				delete(voided, step{e.Run, e.Command}) // what came before is of another step of that number, or has ended
 			}
-			kept = append(kept, items[i])
+			kept = append(kept, item)
 		case d.Kind == durable.DeltaReset:
 			voided[step{d.Run, d.Command}] = true
 		case !voided[step{d.Run, d.Command}]:
-			kept = append(kept, items[i])
+			kept = append(kept, item)
 		}
 	}
-	for i, k := 0, len(kept)-1; i < k; i, k = i+1, k-1 {
-		kept[i], kept[k] = kept[k], kept[i]
-	}
+	slices.Reverse(kept)
 	return kept
 }

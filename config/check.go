@@ -18,6 +18,19 @@ const keyPattern = `^[A-Za-z][A-Za-z0-9_-]{0,63}$`
 
 var keyName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(keyPattern) })
 
+// widePattern is what may name a limit.
+const widePattern = `^\S{1,200}$`
+
+var wideName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(widePattern) })
+
+// keys is what the names of a table may be, and how to mend one that is not.
+func (f field) keys() (*regexp.Regexp, string) {
+	if f.wide {
+		return wideName(), "use up to 200 characters without blanks, such as model:openai/*"
+	}
+	return keyName(), "use up to 64 letters, digits, _ and -, and start with a letter"
+}
+
 // checker walks the tree along the table of fields. Its methods return the value
 // in the form the Go types decode from, and false where there was a problem.
 type checker struct {
@@ -144,8 +157,8 @@ func (c *checker) named(n *node, f field, path string) (any, bool) {
 	out := map[string]any{}
 	for _, e := range n.entries {
 		here := join(path, e.name)
-		if !keyName().MatchString(e.name) {
-			c.add(e.position, path, fmt.Sprintf("%q cannot be a name", e.name), "use up to 64 letters, digits, _ and -, and start with a letter")
+		if rule, hint := f.keys(); !rule.MatchString(e.name) {
+			c.add(e.position, path, fmt.Sprintf("%q cannot be a name", e.name), hint)
 			continue
 		}
 		if f.is == files {

@@ -24,6 +24,8 @@ type File struct {
 	Models map[string]Model            `json:"models,omitempty"`
 	Agents map[string]agent.Definition `json:"agents"`
 	Tools  map[string]Tool             `json:"tools,omitempty"`
+	Limits map[string]Limit            `json:"limits,omitempty"`
+	Queues map[string]Queue            `json:"queues,omitempty"`
 
 	agentNames []string
 }
@@ -38,6 +40,22 @@ type Model struct {
 	Price       *agent.Price `json:"price,omitempty"`
 	MaxTokens   int          `json:"max_tokens,omitempty"`
 	Temperature *float64     `json:"temperature,omitempty"`
+}
+
+// Limit is an entry of the limits section: a bound of steps that share a name. Zero fields
+// take the engine's defaults.
+type Limit struct {
+	AtOnce int           `json:"at_once,omitempty"`
+	Count  int           `json:"count,omitempty"`
+	Per    time.Duration `json:"per,omitempty"`
+	Burst  int           `json:"burst,omitempty"`
+	Depth  int           `json:"depth,omitempty"`
+}
+
+// Queue is an entry of the queues section: a bound of the runs that are started in it.
+type Queue struct {
+	AtOnce int `json:"at_once,omitempty"`
+	Depth  int `json:"depth,omitempty"`
 }
 
 // Tool is an entry of the tools section: a query over CSV files.

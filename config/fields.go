@@ -28,6 +28,7 @@ type field struct {
 	short    string   // a scalar in place of the object means this field of it
 	choices  []string // the only values of a text, or of each of a list of them
 	most     float64  // the largest number; 0 = no limit
+	wide     bool     // the names of a table may be any text without blanks
 	notYet   string   // known but refused; says what to do instead
 }
 
@@ -38,6 +39,8 @@ func fileFields() []field {
 		{name: "models", is: table, short: "use", fields: modelFields(), doc: "Models by a name of your own; plain provider/name is short for use"},
 		{name: "agents", is: table, required: true, fields: agentFields(), doc: "Agents by name; FILE#NAME runs one of several"},
 		{name: "tools", is: table, fields: toolFields(), doc: "Tools the agents may name"},
+		{name: "limits", is: table, wide: true, fields: limitFields(), doc: "Bounds of steps by name, for orpine serve: model:PROVIDER/NAME, tool:NAME; * stands for any part"},
+		{name: "queues", is: table, fields: queueFields(), doc: "Queues that runs can be started in, for orpine serve"},
 		{name: "workflows", notYet: "remove the section and run its agents one by one"},
 		{name: "schedules", notYet: "remove the section and start the run from cron"},
 		{name: "teams", notYet: "remove the section and give one agent the work"},
@@ -88,6 +91,23 @@ func agentFields() []field {
 			{name: "quorum", is: count, most: 100, doc: "How many people must say the same; default 1"},
 		}},
 		{name: "memory", notYet: "remove the section; the conversation of a run is kept whole"},
+	}
+}
+
+func limitFields() []field {
+	return []field{
+		{name: "at_once", is: count, doc: "How many run at once; default no bound"},
+		{name: "count", is: count, doc: "How many begin in each per, evenly spread; default no bound"},
+		{name: "per", is: duration, doc: "The period of count; default 1s"},
+		{name: "burst", is: count, doc: "How many may begin at once after a pause; default count"},
+		{name: "depth", is: count, doc: "How many may wait; more fail as exhausted and are retried; default 100000"},
+	}
+}
+
+func queueFields() []field {
+	return []field{
+		{name: "at_once", is: count, doc: "How many runs may be in motion for one to begin; default 10000"},
+		{name: "depth", is: count, doc: "How many may wait to begin; more are refused as exhausted; default 100000"},
 	}
 }
 

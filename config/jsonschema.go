@@ -74,9 +74,13 @@ func kindSchema(f field) map[string]any {
 		sub, _ := fieldNamed(f.fields, f.short)
 		return anyOf(kindSchema(sub), objectSchema(f))
 	case table:
-		return namesSchema(kindSchema(field{is: object, fields: f.fields, short: f.short}))
+		rule := keyPattern
+		if f.wide {
+			rule = widePattern
+		}
+		return namesSchema(rule, kindSchema(field{is: object, fields: f.fields, short: f.short}))
 	case files:
-		return namesSchema(someText())
+		return namesSchema(keyPattern, someText())
 	case text:
 		if len(f.choices) > 0 {
 			return anyOf(map[string]any{"enum": f.choices}, variable())
@@ -105,10 +109,10 @@ func kindSchema(f field) map[string]any {
 	return map[string]any{}
 }
 
-func namesSchema(value map[string]any) map[string]any {
+func namesSchema(rule string, value map[string]any) map[string]any {
 	return map[string]any{
 		"type": "object", "minProperties": 1,
-		"propertyNames": map[string]any{"pattern": keyPattern}, "additionalProperties": value,
+		"propertyNames": map[string]any{"pattern": rule}, "additionalProperties": value,
 	}
 }
 

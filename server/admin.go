@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
@@ -26,11 +28,16 @@ func (s *Server) admin() {
 }
 
 func (s *Server) createToken(ctx context.Context, in *struct{ Body client.NewToken }) (*body[client.Token], error) {
-	t, err := s.tokens.Create(ctx, in.Body)
+	return reply(s.CreateToken(ctx, in.Body))
+}
+
+// CreateToken makes a token; from then on every request needs one. Error: invalid.
+func (s *Server) CreateToken(ctx context.Context, in client.NewToken) (client.Token, error) {
+	t, err := s.tokens.Create(ctx, in)
 	if err == nil {
 		s.guarded.Store(true)
 	}
-	return reply(t, err)
+	return t, err
 }
 
 type auditRequest struct {
@@ -47,17 +54,7 @@ func (s *Server) auditLines(ctx context.Context, in *auditRequest) (*body[[]clie
 func (s *Server) hooks() {
 	path := client.Version + "/webhooks"
 	add(s, Route{Method: http.MethodPost, Path: path, ID: "add-webhook", Scope: "webhooks:write", Summary: "Have a URL told when runs change their status", Status: http.StatusCreated},
-		func(ctx context.Context, in *struct{ Body client.Webhook }) (*body[client.Webhook], error) {
-			if s.cfg.Webhooks == nil {
-				return nil, errNoWebhooks
-			}
-			tenant, err := tenantFor(ctx, in.Body.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			in.Body.Tenant = tenant
-			return reply(s.cfg.Webhooks.Register(ctx, in.Body))
-		})
+		s.addWebhook)
 	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-webhooks", Scope: "webhooks:read", Summary: "List the webhooks, without their secrets"},
 		func(ctx context.Context, _ *nothing) (*body[[]client.Webhook], error) {
 			if s.cfg.Webhooks == nil {
@@ -73,6 +70,41 @@ func (s *Server) hooks() {
 			}
 			return &none{}, s.cfg.Webhooks.Remove(ctx, who(ctx).Tenant, in.ID)
 		})
+}
+
+type webhookRequest struct {
+	OnceKey
+	Body client.Webhook
+}
+
+// addWebhook registers a webhook. Sent again, the request finds the one it made, whose secret
+// is not shown twice.
+func (s *Server) addWebhook(ctx context.Context, in *webhookRequest) (*body[client.Webhook], error) {
+	if s.cfg.Webhooks == nil {
+		return nil, errNoWebhooks
+	}
+	w := in.Body
+	var err error
+	if w.Tenant, err = tenantFor(ctx, w.Tenant); err != nil {
+		return nil, err
+	}
+	if in.Key != "" && w.ID == "" {
+		id, err := s.once(ctx, "add-webhook", in.Key, w.Tenant, in.Body, "")
+		if err != nil {
+			return nil, err
+		}
+		w.ID = "wh_" + string(id)
+	}
+	made, err := s.cfg.Webhooks.Register(ctx, w)
+	if durable.CodeOf(err) != durable.CodeConflict || in.Key == "" || in.Body.ID != "" {
+		return reply(made, err)
+	}
+	list, err := s.cfg.Webhooks.List(ctx, w.Tenant)
+	i := slices.IndexFunc(list, func(there client.Webhook) bool { return there.ID == w.ID })
+	if err != nil || i < 0 {
+		return nil, cmp.Or(err, error(durable.Errorf(durable.CodeConflict, "webhook %s was removed since", w.ID)))
+	}
+	return reply(list[i], nil)
 }
 
 var errNoWebhooks = durable.Errorf(durable.CodeUnavailable, "this process sends no webhooks; orpine serve does")

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
@@ -76,23 +75,23 @@ func (a *agents) content(ctx context.Context, hash string) (json.RawMessage, err
 
 // put makes a definition the current version of an agent. With expect the record must have
 // that version still. Errors: invalid, conflict.
-func (a *agents) put(ctx context.Context, tenant, name, source string, definition json.RawMessage, expect int64) (client.Agent, error) {
+func (a *agents) put(ctx context.Context, tenant, name, source string, definition json.RawMessage, expect int64) error {
 	record, err := a.rt.Record(ctx, agentKind, agentKey(tenant, name))
 	if err != nil && !errors.Is(err, durable.ErrNotFound) {
-		return client.Agent{}, err
+		return err
 	}
 	if expect >= 0 && record.Version != expect {
-		return client.Agent{}, durable.Errorf(durable.CodeConflict, "agent %s has been changed: it is version %d now; look at it again", name, record.Version)
+		return durable.Errorf(durable.CodeConflict, "agent %s has been changed: it is version %d now; look at it again", name, record.Version)
 	}
 	var n named
 	if record.Version > 0 {
 		if err := json.Unmarshal(record.Data, &n); err != nil {
-			return client.Agent{}, durable.Errorf(durable.CodeInternal, "the record of agent %s is damaged: %w", name, err)
+			return durable.Errorf(durable.CodeInternal, "the record of agent %s is damaged: %w", name, err)
 		}
 	}
 	hash := durable.RefOf(definition).Hash
 	if len(n.Versions) > 0 && n.Versions[0] == hash && n.Source == source {
-		return describe(name, record)
+		return nil
 	}
 	n.Source = source
 	n.Versions = slices.DeleteFunc(n.Versions, func(v string) bool { return v == hash })
@@ -100,13 +99,12 @@ func (a *agents) put(ctx context.Context, tenant, name, source string, definitio
 	n.Versions = n.Versions[:min(len(n.Versions), maxVersions)]
 	data, err := json.Marshal(n)
 	if err != nil {
-		return client.Agent{}, err
+		return err
 	}
-	err = a.rt.Write(ctx,
+	return a.rt.Write(ctx,
 		store.RecordChange{Kind: definitionKind, Key: hash, Expect: store.AnyVersion, Data: definition},
 		store.RecordChange{Kind: agentKind, Key: agentKey(tenant, name), Expect: record.Version, Data: data},
 	)
-	return client.Agent{Name: name, Hash: hash, Source: source, Updated: time.Now().UTC(), Versions: n.Versions}, err
 }
 
 // checked reads a definition as strictly as a file is read. Error: invalid.
@@ -139,7 +137,7 @@ func (s *Server) Load(ctx context.Context, definitions map[string]agent.Definiti
 		if err != nil {
 			return err
 		}
-		if _, err := s.agents.put(ctx, "", name, "file", data, -1); err != nil {
+		if err := s.agents.put(ctx, "", name, "file", data, -1); err != nil {
 			return err
 		}
 	}
@@ -227,7 +225,7 @@ func (s *Server) putAgent(ctx context.Context, in *putAgentRequest) (*agentReply
 		return nil, err
 	}
 	tenant := who(ctx).Tenant
-	if _, err := s.agents.put(ctx, tenant, in.Name, "api", definition, expect); err != nil {
+	if err := s.agents.put(ctx, tenant, in.Name, "api", definition, expect); err != nil {
 		return nil, err
 	}
 	return s.getAgent(ctx, &agentRequest{Name: in.Name})
@@ -308,7 +306,7 @@ func (s *Server) rollbackAgent(ctx context.Context, in *rollbackRequest) (*agent
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.agents.put(ctx, tenant, in.Name, "api", definition, -1); err != nil {
+	if err := s.agents.put(ctx, tenant, in.Name, "api", definition, -1); err != nil {
 		return nil, err
 	}
 	return s.getAgent(ctx, &agentRequest{Name: in.Name})

@@ -3,10 +3,13 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/access"
 )
 
 // verb registers what is done to a run and answers with what the run is then.
@@ -23,6 +26,9 @@ func verb[T any](s *Server, name, summary string, do func(ctx context.Context, r
 		return reply(s.rt.Get(ctx, run.ID))
 	})
 }
+
+// ownSignals are those by which the runtime speaks to agents and threads.
+var ownSignals = []string{agent.SteerSignal, agent.BeginSignal, agent.TurnSignal}
 
 // nothing is the body of a verb that says nothing more.
 type nothing struct{}
@@ -48,6 +54,9 @@ func (s *Server) control() {
 		return s.rt.Steer(ctx, run.ID, in.Text)
 	})
 	verb(s, "send", "Send a run a signal", func(ctx context.Context, run durable.Run, _ string, in durable.Signal) error {
+		if slices.Contains(ownPrograms, run.Program) && slices.Contains(ownSignals, in.Name) {
+			return durable.Errorf(durable.CodeInvalid, "signal %s is one of the runtime itself: steer the agent, or start a turn of the thread", in.Name)
+		}
 		return s.rt.Signal(ctx, run.ID, in)
 	})
 	verb(s, "resolve", "Say what became of a step in doubt", func(ctx context.Context, run durable.Run, _ string, in client.Resolve) error {
@@ -70,6 +79,9 @@ func (s *Server) branch(name, summary string, do func(*orpine.Runtime, context.C
 		run, err := s.mine(ctx, in.ID)
 		if err != nil {
 			return nil, err
+		}
+		if (in.Body.Definition != nil || in.Body.Model != "") && !who(ctx).May(access.AgentsWrite) {
+			return nil, durable.Errorf(durable.CodeDenied, "token %s may not change what a run was started with: another definition or model takes the scope %s", who(ctx).Name, access.AgentsWrite)
 		}
 		req, err := forkRequest(in.Body)
 		if err != nil {

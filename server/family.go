@@ -110,5 +110,6 @@ func (f *family) release(id durable.RunID) bool {
 		}
 	}
 	delete(f.held, id)
-	return f.out.send(items, id, f.root) == nil && !(id == f.root && len(items) > 0 && ended(items[len(items)-1]))
+	over := id == f.root && len(items) > 0 && ended(items[len(items)-1])
+	return f.out.send(items, id, f.root) == nil && !over
 }

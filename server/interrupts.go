@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
@@ -18,7 +19,7 @@ func (s *Server) interrupts() {
 			if err != nil {
 				return nil, err
 			}
-			a := durable.Reply{Interrupt: in.Body.Interrupt, Value: in.Body.Value, Digest: in.Body.Digest, By: who(ctx).Name}
+			a := durable.Reply{Interrupt: in.Body.Interrupt, Value: in.Body.Value, Digest: in.Body.Digest, By: by(ctx, in.Body.By)}
 			if err := s.rt.Reply(ctx, run.ID, a); err != nil {
 				return nil, err
 			}
@@ -30,7 +31,7 @@ func (s *Server) interrupts() {
 			if err != nil {
 				return nil, err
 			}
-			a := orpine.Approval{Decision: in.Body.Decision, Interrupt: in.Body.Interrupt, Digest: in.Body.Digest, By: who(ctx).Name}
+			a := orpine.Approval{Decision: in.Body.Decision, Interrupt: in.Body.Interrupt, Digest: in.Body.Digest, By: by(ctx, in.Body.By)}
 			if err := s.rt.Approve(ctx, run.ID, a); err != nil {
 				return nil, err
 			}
@@ -38,6 +39,14 @@ func (s *Server) interrupts() {
 		})
 	add(s, Route{Method: http.MethodGet, Path: client.Version + "/rules", ID: "list-rules", Scope: read, Summary: "List the decisions that stand"}, s.listRules)
 	add(s, Route{Method: http.MethodDelete, Path: client.Version + "/rules/{id}", ID: "delete-rule", Scope: write, Summary: "Take back a decision that stands", Status: http.StatusNoContent}, s.deleteRule)
+}
+
+// by is who says something: whom the token names, or, where there is none, whoever it says.
+func by(ctx context.Context, said string) string {
+	if id := who(ctx); id.ID != "" || said == "" {
+		return id.Name
+	}
+	return said
 }
 
 type questionsRequest struct {
@@ -48,20 +57,11 @@ func (s *Server) questions(ctx context.Context, in *questionsRequest) (*body[[]c
 	found, err := s.rt.Questions(ctx, durable.Filter{Tenant: who(ctx).Tenant})
 	list := []client.Question{}
 	for _, q := range found {
-		if in.To == "" || len(q.To) == 0 || contains(q.To, in.To) {
+		if in.To == "" || len(q.To) == 0 || slices.Contains(q.To, in.To) {
 			list = append(list, client.Question(q))
 		}
 	}
 	return reply(list, err)
-}
-
-func contains(list []string, name string) bool {
-	for _, n := range list {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Server) listRules(ctx context.Context, _ *nothing) (*body[[]orpine.Standing], error) {

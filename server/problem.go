@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -59,7 +60,6 @@ func codeOf(status int) durable.Code {
 // the ID of the request in its log.
 type problem struct {
 	client.Problem
-	retryAfter string
 }
 
 // GetStatus implements huma.StatusError.
@@ -70,6 +70,15 @@ func (p *problem) Error() string { return p.Detail }
 
 // ContentType implements huma.ContentTypeFilter.
 func (*problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError: what may pass is worth another try.
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+	return h
+}
 
 // problemOf turns an error of the façade into what the client is told.
 func (s *Server) problemOf(ctx context.Context, err error) *problem {
@@ -97,6 +106,7 @@ func (s *Server) problemOf(ctx context.Context, err error) *problem {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := s.problemOf(r.Context(), err)
 	w.Header().Set("Content-Type", "application/problem+json")
+	maps.Copy(w.Header(), p.GetHeaders())
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,10 +26,15 @@ type Route struct {
 	ID      string // of the operation in the OpenAPI document
 	Status  int    // of success; 0 = 200
 	Body    int64  // longest body in bytes; 0 = 1 MB
+
+	Time time.Duration // longest that it takes; 0 = a minute
 }
 
 // maxBody bounds the bodies of requests where a route does not say otherwise.
 const maxBody = 1 << 20
+
+// maxTime bounds how long a request takes where a route does not say otherwise.
+const maxTime = time.Minute
 
 func (r Route) pattern() string { return r.Method + " " + r.Path }
 
@@ -40,6 +47,7 @@ func (s *Server) note(r Route) Route {
 	if r.Body == 0 {
 		r.Body = maxBody
 	}
+	r.Time = cmp.Or(r.Time, maxTime)
 	s.routes = append(s.routes, r)
 	s.table[r.pattern()] = r
 	return r
@@ -56,6 +64,8 @@ func add[I, O any](s *Server, r Route, handle func(context.Context, *I) (*O, err
 		op.Security = []map[string][]string{{"token": {r.Scope}}}
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, r.Time)
+		defer cancel()
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, s.problemOf(ctx, err)

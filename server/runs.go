@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/access"
 )
 
 // body is a request or an answer that is all body.
@@ -30,7 +32,7 @@ func reply[T any](v T, err error) (*body[T], error) {
 // none is an answer without a body.
 type none struct{}
 
-// ref is a request about one run.
+// RunRef is a request about one run.
 type RunRef struct {
 	ID string `path:"id" maxLength:"200" doc:"ID of the run; without a tenant also a unique prefix, a name, or @last"`
 }
@@ -62,7 +64,7 @@ func (s *Server) runs() {
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/count", ID: "count-runs", Scope: read, Summary: "Count runs by status"}, s.countRuns)
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}", ID: "get-run", Scope: read, Summary: "Get a run"},
 		func(ctx context.Context, in *RunRef) (*body[durable.Run], error) { return reply(s.mine(ctx, in.ID)) })
-	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/wait", ID: "wait-run", Scope: read, Summary: "Wait until a run ends, stands still or time is up"}, s.waitRun)
+	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/wait", ID: "wait-run", Scope: read, Summary: "Wait until a run ends, stands still or time is up", Time: longestWait}, s.waitRun)
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/tree", ID: "tree-run", Scope: read, Summary: "Get a run with its children"}, s.treeOf)
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/steps", ID: "steps-run", Scope: read, Summary: "List the steps of a run"}, s.stepsOf)
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/entries", ID: "entries-run", Scope: read, Summary: "Read the journal of a run"}, s.entriesOf)
@@ -145,6 +147,9 @@ func (s *Server) start(ctx context.Context, key string, in client.StartRun) (dur
 	return durable.Run{ID: id, Name: req.Name, Program: req.Program, Tenant: req.Tenant, Status: durable.Queued}, nil
 }
 
+// ownPrograms are those of the runtime itself: what they are told is not for others to say.
+var ownPrograms = []string{agent.Program, agent.ThreadProgram, "webhook"}
+
 // request turns what a client asks for into what the engine starts.
 func (s *Server) request(ctx context.Context, in client.StartRun) (req durable.StartRequest, err error) {
 	tenant, err := tenantFor(ctx, in.Tenant)
@@ -160,7 +165,9 @@ func (s *Server) request(ctx context.Context, in client.StartRun) (req durable.S
 	switch {
 	case said != 1:
 		return req, durable.Errorf(durable.CodeInvalid, "say one of agent, definition and program: which of them is to run")
-	case in.Program == agent.Program || in.Program == agent.ThreadProgram:
+	case in.Definition != nil && !who(ctx).May(access.AgentsWrite):
+		return req, durable.Errorf(durable.CodeDenied, "token %s may not bring an agent with it, which could name whatever is on this machine: that takes the scope %s", who(ctx).Name, access.AgentsWrite)
+	case slices.Contains(ownPrograms, in.Program):
 		return req, durable.Errorf(durable.CodeInvalid, "program %s is not started by its name: say agent, or start a thread", in.Program)
 	case in.Program != "":
 		req = durable.StartRequest{Program: in.Program, Name: in.Name, Input: in.Input}
@@ -289,6 +296,9 @@ func (s *Server) countRuns(ctx context.Context, in *listRequest) (*body[map[dura
 	}
 	return reply(s.rt.Count(ctx, f))
 }
+
+// longestWait is a little more than a client may ask for.
+const longestWait = 11 * time.Minute
 
 type waitRequest struct {
 	RunRef

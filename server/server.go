@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -90,8 +91,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.over, s.close = context.WithCancel(context.WithoutCancel(ctx))
 	h := huma.DefaultConfig("Orpine", cfg.Version)
 	h.Info.Description = "Runs of agents and programs that survive the death of their process."
-	h.CreateHooks = nil // no links to schemas in every answer
-	h.SchemasPath = ""
+	h.CreateHooks = nil                // no links to schemas in every answer
+	h.SchemasPath, h.DocsPath = "", "" // the page is ours
 	h.RejectUnknownQueryParameters = true
 	h.Transformers = []huma.Transformer{mend}
 	h.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
@@ -104,13 +105,24 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.definitions()
 	s.admin()
 	s.health()
-	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml", "/docs"} {
+	s.docs()
+	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
 		s.note(Route{Method: http.MethodGet, Path: path, Scope: Public, Summary: "What can be asked of the server"})
 	}
+	s.describeProblems()
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, durable.Errorf(durable.CodeNotFound, "there is nothing at %s %s; /openapi.json says what there is", r.Method, r.URL.Path))
 	})
 	return s, nil
+}
+
+// describeProblems has the OpenAPI document say what our problems are, not the framework's.
+func (s *Server) describeProblems() {
+	schemas := s.api.OpenAPI().Components.Schemas
+	ours := schemas.Schema(reflect.TypeFor[client.Problem](), false, "Problem")
+	if _, ok := schemas.Map()["ErrorModel"]; ok {
+		schemas.Map()["ErrorModel"] = ours
+	}
 }
 
 // Local is the handler for a socket that the file system guards: whoever reaches it may do

@@ -20,19 +20,22 @@ import (
 	"github.com/orpine-run/orpine/model"
 	"github.com/orpine-run/orpine/model/script"
 	"github.com/orpine-run/orpine/server"
+	"github.com/orpine-run/orpine/server/webhook"
 	"github.com/orpine-run/orpine/tool"
 )
 
 // site is a server over a runtime, on a port of its own.
 type site struct {
 	*client.Client
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	rt   *orpine.Runtime
 	s    *server.Server
 	web  *httptest.Server
 	cfg  server.Config
 	free chan struct{} // lets the tool hold go on
+
+	hooks *webhook.Dispatcher
 }
 
 // rules is what the model of the tests says.
@@ -45,7 +48,7 @@ rules:
   - reply: {text: "heard"}
 `
 
-func open(t *testing.T, cfg server.Config) *site {
+func open(t testing.TB, cfg server.Config) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), cfg: cfg, free: make(chan struct{}, 100)}
 	s.start()
@@ -81,15 +84,19 @@ func (s *site) start() {
 		err := ctx.Child(durable.ChildCall{Program: "ask", Input: []byte(fmt.Sprintf("%q", in))}).Get(ctx, &out)
 		return out, err
 	})
+	s.hooks = webhook.New(webhook.Config{})
 	s.rt, err = orpine.Open(s.t.Context(), orpine.Config{
-		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest}, KeepDeltas: true,
+		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest, s.hooks.Program()}, KeepDeltas: true, OnStatus: s.hooks.Changed,
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return scripted.Model(), nil }},
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if err := s.hooks.Start(s.t.Context(), s.rt); err != nil {
+		s.t.Fatal(err)
+	}
 	cfg := s.cfg
-	cfg.Runtime = s.rt
+	cfg.Runtime, cfg.Webhooks = s.rt, s.hooks
 	if s.s, err = server.New(s.t.Context(), cfg); err != nil {
 		s.t.Fatal(err)
 	}
@@ -106,7 +113,8 @@ func (s *site) stop() {
 	s.s.Drop()
 	s.web.CloseClientConnections()
 	s.web.Close()
-	if err := errors.Join(s.Client.Close(), s.s.Close(), s.rt.Close()); err != nil {
+	s.hooks.Stop()
+	if err := errors.Join(s.Close(), s.s.Close(), s.rt.Close()); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -114,13 +122,7 @@ func (s *site) stop() {
 // as is a client with a token of these scopes.
 func (s *site) as(tenant string, scopes ...string) *client.Client {
 	s.t.Helper()
-	local := httptest.NewServer(s.s.Local())
-	defer local.Close()
-	admin, err := client.New(client.Config{URL: local.URL})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	token, err := admin.CreateToken(s.t.Context(), client.NewToken{Name: tenant + "-token", Scopes: scopes, Tenant: tenant})
+	token, err := s.s.CreateToken(s.t.Context(), client.NewToken{Name: tenant + "-token", Scopes: scopes, Tenant: tenant})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -301,6 +303,7 @@ func TestBadInput(t *testing.T) {
 		{"not UTF-8", "POST", "/v1/runs", "{\"agent\":\"\xff\"}", 400, durable.CodeInvalid, "not UTF-8"},
 		{"deep", "POST", "/v1/runs", deep, 400, durable.CodeInvalid, "nested deeper than 100"},
 		{"large", "POST", "/v1/threads", `{"name":"` + strings.Repeat("x", 100<<20) + `"}`, 413, durable.CodeInvalid, "large"},
+		{"a program of the runtime", "POST", "/v1/runs", `{"program":"webhook","input":{}}`, 400, durable.CodeInvalid, "not started by its name"},
 		{"unknown run", "GET", "/v1/runs/nosuchrun", "", 404, durable.CodeNotFound, "nosuchrun"},
 		{"unknown path", "GET", "/v1/nothing", "", 404, durable.CodeNotFound, "/openapi.json"},
 		{"wrong method", "DELETE", "/v1/runs", "", 404, durable.CodeNotFound, ""},
@@ -372,6 +375,8 @@ func TestTokens(t *testing.T) {
 		"agents":                 second(acme.Agents(ctx)),
 		"tokens":                 second(acme.Tokens(ctx)),
 		"audit":                  second(acme.Audit(ctx, 0, 10)),
+		"an agent of its own":    second(acme.Start(ctx, client.StartRun{Definition: json.RawMessage(`{"name":"x","model":"script/talk"}`)})),
+		"another model":          second(acme.Fork(ctx, mine.ID, client.Fork{At: "0", Model: "script/talk"})),
 	} {
 		if !errors.Is(err, durable.ErrDenied) {
 			t.Errorf("%s: %v", name, err)
@@ -379,6 +384,47 @@ func TestTokens(t *testing.T) {
 	}
 	if run, err := acme.Start(ctx, client.StartRun{Agent: "chatty"}); err != nil || run.Tenant != "acme" {
 		t.Errorf("a run of its own is of tenant %q, error %v", run.Tenant, err)
+	}
+}
+
+// TestOwnSignals: what the runtime says to its programs is not for others to say.
+func TestOwnSignals(t *testing.T) {
+	s := open(t, server.Config{})
+	th, err := s.StartThread(t.Context(), client.StartThread{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Signal(t.Context(), th.Run.ID, durable.Signal{Name: agent.TurnSignal, Data: json.RawMessage(`{}`)}); !errors.Is(err, durable.ErrInvalid) {
+		t.Errorf("a turn by signal: %v", err)
+	}
+}
+
+// TestQuorum: two people have to say the same, each under the name of a token.
+func TestQuorum(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	run := s.must(s.Start(ctx, client.StartRun{Text: "hold", Definition: json.RawMessage(
+		`{"name":"careful","model":"script/talk","tools":["hold"],"permissions":{"ask":["*"]},"approval":{"quorum":2}}`)}))
+	if run := s.must(s.Rest(ctx, run.ID)); !run.NeedsPerson() {
+		t.Fatalf("it is %s", run.Status)
+	}
+	ann, bob := s.as("", "approvals:write", "runs:read"), s.as("acme", "runs:read")
+	accept := client.Approve{Decision: durable.Decision{Action: durable.Accept}, By: "somebody else"}
+	if err := ann.Approve(ctx, run.ID, accept); err != nil {
+		t.Fatal(err)
+	}
+	if err := ann.Approve(ctx, run.ID, accept); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("twice: %v", err)
+	}
+	if err := bob.Approve(ctx, run.ID, accept); !errors.Is(err, durable.ErrDenied) {
+		t.Errorf("without the scope: %v", err)
+	}
+	s.free <- struct{}{}
+	if err := s.rt.Approve(ctx, run.ID, orpine.Approval{Decision: accept.Decision, By: "sue"}); err != nil {
+		t.Fatal(err)
+	}
+	if run, err := s.rt.Wait(ctx, run.ID); err != nil || run.Status != durable.Succeeded {
+		t.Errorf("it is %s: %v", run.Status, run.Error)
 	}
 }
 
@@ -431,7 +477,7 @@ func TestAudit(t *testing.T) {
 	for _, l := range lines {
 		got = append(got, strings.TrimSpace(fmt.Sprint(l.Who, " ", l.Method, " ", l.Path, " ", l.Code)))
 	}
-	want := fmt.Sprintf("local POST /v1/runs|local POST /v1/tokens|acme-token POST /v1/runs/%s/kill denied|local POST /v1/tokens", run.ID)
+	want := fmt.Sprintf("local POST /v1/runs|acme-token POST /v1/runs/%s/kill denied", run.ID)
 	if strings.Join(got, "|") != want {
 		t.Errorf("audit: %s\nwant:  %s", strings.Join(got, "|"), want)
 	}
@@ -466,7 +512,7 @@ func TestAgents(t *testing.T) {
 	if status != http.StatusConflict {
 		t.Errorf("with an old ETag: %d %+v", status, p)
 	}
-	if _, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"modle":"script/talk"}`)); !errors.Is(err, durable.ErrInvalid) {
+	if _, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"models":"script/talk"}`)); !errors.Is(err, durable.ErrInvalid) {
 		t.Errorf("an unknown field: %v", err)
 	}
 }
@@ -530,5 +576,33 @@ func TestThreads(t *testing.T) {
 	page, err := s.Threads(ctx, durable.Filter{}, "")
 	if err != nil || len(page.Items) != 1 || page.Items[0].ID != twin.Run.ID {
 		t.Errorf("%+v, error %v", page, err)
+	}
+}
+
+// TestWebhook: a change of status reaches the URL, and a tenant has only its own.
+func TestWebhook(t *testing.T) {
+	s := open(t, server.Config{})
+	got := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- r.Header.Get("Webhook-Signature")[:3] + string(body)
+	}))
+	defer receiver.Close()
+	ctx := t.Context()
+	w, err := s.AddWebhook(ctx, client.Webhook{URL: receiver.URL, Statuses: []durable.Status{durable.Succeeded}, Tenant: "acme"})
+	if err != nil || w.Secret == "" {
+		t.Fatalf("%+v, error %v", w, err)
+	}
+	s.must(s.Start(ctx, client.StartRun{Agent: "chatty", Text: "no", Tenant: "other"}))
+	run := s.must(s.Start(ctx, client.StartRun{Agent: "chatty", Text: "hello", Tenant: "acme"}))
+	if text := <-got; !strings.HasPrefix(text, "v1,") || !strings.Contains(text, string(run.ID)) || !strings.Contains(text, "run.succeeded") {
+		t.Errorf("got %s", text)
+	}
+	list, err := s.Webhooks(ctx)
+	if err != nil || len(list) != 1 || list[0].Secret != "" {
+		t.Errorf("%+v, error %v", list, err)
+	}
+	if err := s.RemoveWebhook(ctx, w.ID); err != nil {
+		t.Error(err)
 	}
 }

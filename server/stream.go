@@ -229,6 +229,7 @@ func (o *sink) step(item *event.Item, of, root durable.RunID) {
 		}
 	case durable.EntryChildDone:
 		delete(o.pos.children, e.Child)
+	default:
 	}
 }
 

@@ -39,10 +39,10 @@ func (s *Server) ofAgent(ctx context.Context, run durable.Run, u *client.Usage) 
 	}
 	var a agent.Answer
 	if len(whole.Output) > 0 && json.Unmarshal(whole.Output, &a) == nil {
-		u.Usage, u.Calls, u.Cost = u.Usage.Add(a.Usage), u.Calls+a.Turns, u.Cost+a.Cost
+		u.Usage, u.Calls, u.Cost = u.Add(a.Usage), u.Calls+a.Turns, u.Cost+a.Cost
 		return nil
 	}
 	calls, used, err := s.rt.AgentUsage(ctx, run.ID)
-	u.Usage, u.Calls = u.Usage.Add(used), u.Calls+calls
+	u.Usage, u.Calls = u.Add(used), u.Calls+calls
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,7 +53,7 @@ func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
 		return nil, err
 	}
 	api := &late{}
-	door, err := local.Open(ctx, a.flags.Data, func() (http.Handler, error) {
+	door, err := local.Open(ctx, a.flags.Data, func() (local.Handler, error) {
 		s, err := server.New(ctx, server.Config{
 			Runtime: rt, Version: version, Programs: func() ([]durable.Program, error) { return orpine.Programs(cfg) },
 		})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +52,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
 	cfg := a.config()
 	cfg.KeepDeltas, cfg.Log = true, log
+	if err := c.bounds(a, &cfg); err != nil {
+		return err
+	}
 	rt, err := orpine.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -76,48 +78,25 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.door, err = local.Open(ctx, a.flags.Data, func() (http.Handler, error) { return s.Local(), nil }); err != nil {
+	if o.door, err = local.Open(ctx, a.flags.Data, func() (local.Handler, error) { return s.Local(), nil }); err != nil {
 		return errors.Join(environmentError{err}, ln.Close())
 	}
 	fmt.Fprintf(a.stdout, "http://%s\n", ln.Addr())
-	web := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerPatience, ReadTimeout: bodyPatience, IdleTimeout: idlePatience, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, ln) }()
 	tick := time.NewTicker(reloadInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			at = c.reload(ctx, a, s, at, log)
-		case err := <-failed:
-			return environmentError{err}
-		case <-ctx.Done():
-			return errors.Join(c.stop(web, s), ctx.Err())
+		case err := <-served:
+			if err != nil {
+				err = environmentError{err}
+			}
+			return err
 		}
 	}
-}
-
-// The bounds of a connection, against those who open many and say little.
-const (
-	headerPatience = 10 * time.Second
-	bodyPatience   = 5 * time.Minute
-	idlePatience   = 2 * time.Minute
-	maxHeader      = 64 << 10
-)
-
-// stop ends the streams, lets requests under way end and takes no more.
-func (c *serveCmd) stop(web *http.Server, s *server.Server) error {
-	const patience = 5 * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	s.Drop()
-	if err := web.Shutdown(ctx); err != nil {
-		return web.Close()
-	}
-	return nil
 }
 
 // listen opens the port. Who is not on this machine needs a token, so without one nobody else
@@ -171,6 +150,25 @@ func (c *serveCmd) reload(ctx context.Context, a *app, s *server.Server, at file
 	}
 	log.InfoContext(ctx, "the file was read again", slog.String("file", filepath.Base(c.File)))
 	return now
+}
+
+// bounds takes the limits and queues of the file, which are those of the whole process.
+func (c *serveCmd) bounds(a *app, cfg *orpine.Config) error {
+	if c.File == "" {
+		return nil
+	}
+	f, err := config.Load(c.File, a.env)
+	if err != nil {
+		return err
+	}
+	cfg.Limits, cfg.Queues = map[string]orpine.Limit{}, map[string]orpine.Queue{}
+	for name, l := range f.Limits {
+		cfg.Limits[name] = orpine.Limit(l)
+	}
+	for name, q := range f.Queues {
+		cfg.Queues[name] = orpine.Queue(q)
+	}
+	return nil
 }
 
 // load reads the file and makes its agents known.

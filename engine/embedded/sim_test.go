@@ -232,13 +232,19 @@ func (s *simulation) meddle() {
 		s.order("cancel", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Cancel(ctx, r.ID, "canceled") })
 	case 1:
 		s.order("kill", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Kill(ctx, r.ID, "killed") })
+	case 2, 3, 4:
+		s.order("pause", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Pause(ctx, r.ID, "") })
 	default:
 		s.serve(r)
 	}
 }
 
-// serve gives a run that waits what it waits for, sometimes twice.
+// serve gives a run that waits what it waits for, sometimes twice, and lets one go on that
+// is paused.
 func (s *simulation) serve(r store.Run) {
+	if r.Status == durable.Paused {
+		s.order("resume", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Resume(ctx, r.ID) })
+	}
 	for _, w := range r.Waits {
 		word := fmt.Sprintf("word %d", len(s.orders))
 		data, err := json.Marshal(word)
@@ -340,7 +346,7 @@ func (s *simulation) settle() {
 		for s.gate.next() {
 			s.sum.Passages++
 		}
-		open := s.list(durable.Filter{Limit: 1000, Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting}})
+		open := s.list(durable.Filter{Limit: 1000, Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused}})
 		busy := slices.ContainsFunc(s.orders, func(o *order) bool { return !o.ended })
 		if len(open) == 0 && !busy {
 			return

@@ -62,6 +62,7 @@ func (s *simulation) verify() string {
 func (s *simulation) verifyOrders(all map[durable.RunID][]durable.Entry) {
 	kinds := map[string]durable.EntryKind{
 		"start": durable.EntryStarted, "signal": durable.EntrySignal, "answer": durable.EntryAnswered, "cancel": durable.EntryCancel, "kill": durable.EntryEnded,
+		"pause": durable.EntryPaused, "resume": durable.EntryResumed,
 	}
 	answered := map[string]string{}
 	for _, o := range s.orders {

@@ -74,6 +74,7 @@ func core() []testCase {
 		{"a cancel reaches the children", cancelsChildren},
 		{"a kill runs no code", kills},
 		{"the first answer wins", asks},
+		{"a question that nobody answers has its default", asksUntil},
 		{"start refuses what cannot be", starts},
 		{"a program's error is the run's error", fails},
 	}

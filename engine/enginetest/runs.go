@@ -234,6 +234,23 @@ func asks(t *testing.T, open Open) {
 	is(t, e.Answer(t.Context(), id, "", raw(t, "late")), durable.ErrConflict)
 }
 
+func asksUntil(t *testing.T, open Open) {
+	e := open(t, durable.NewProgram("p", func(ctx durable.Context, byDefault string) (string, error) {
+		i := durable.Interrupt{Prompt: "Well?", Within: 200 * time.Millisecond}
+		if byDefault != "" {
+			i.Default = raw(t, byDefault)
+		}
+		var said string
+		err := ctx.Ask(i).Get(ctx, &said)
+		if durable.CodeOf(err) == durable.CodeExhausted {
+			return "nobody", nil
+		}
+		return said, err
+	}))
+	succeeded(t, wait(t, e, start(t, e, "late")), "late")
+	succeeded(t, wait(t, e, start(t, e, "")), "nobody")
+}
+
 func starts(t *testing.T, open Open) {
 	e := open(t, durable.NewProgram("p", func(_ durable.Context, n int) (int, error) { return n, nil }))
 	_, err := e.Start(t.Context(), durable.StartRequest{Program: "q"})

@@ -42,7 +42,10 @@
 //     they change nothing.
 //   - There is no Resume: a blocked run goes on once a worker has what it lacks. A step
 //     that returned durable.Block is tried again every 15 seconds.
-//   - There is no Settle, no Journal, no Feed; Attempt.Epoch is always 1.
+//   - A question has its deadline and default here too; one with a quorum or escalation is
+//     refused, and its schema and digest are not looked at.
+//   - What a program returns beside an error is lost.
+//   - There is no Pause. There is no Settle, no Journal, no Feed; Attempt.Epoch is always 1.
 //   - Several events can reach a program at once. Then Select takes the first of its
 //     arguments, where the embedded engine would follow the journal. A replay takes the
 //     same one.

@@ -95,7 +95,7 @@ func (s *scope) Child(call durable.ChildCall) durable.Future {
 		policy = enumspb.PARENT_CLOSE_POLICY_ABANDON
 	}
 	now := workflow.Now(wc).UTC()
-	id := newRunID(now, childTail(s.r.info.Run, s.r.info.Segment, n))
+	id := cmp.Or(call.ID, newRunID(now, childTail(s.r.info.Run, s.r.info.Segment, n)))
 	m := memo{Name: call.Name, Parent: s.r.info.Run, Tenant: s.r.tenant, Command: n, Created: now, Definition: hashOf(call.Definition)}
 	wc = workflow.WithChildOptions(wc, workflow.ChildWorkflowOptions{
 		WorkflowID: string(id), WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
@@ -116,10 +116,35 @@ func (s *scope) Ask(i durable.Interrupt) durable.Future {
 	if err != nil {
 		return refused(err)
 	}
+	if i.Quorum > 1 || len(i.Escalate) > 0 {
+		return refused(durable.FailureOf(durable.Errorf(durable.CodeInvalid, "question %s: a quorum and escalation are the embedded engine's", i.Prompt)))
+	}
 	i.ID = cmp.Or(i.ID, fmt.Sprintf("%d.%d", s.r.info.Segment, n))
 	q := &question{result: result{what: i.ID}, interrupt: i, scope: s}
 	s.r.questions = append(s.r.questions, q)
-	return s.track(q, durable.Wait{Kind: durable.WaitAnswer, Command: n, Name: i.ID, Interrupt: &q.interrupt})
+	w := durable.Wait{Kind: durable.WaitAnswer, Command: n, Name: i.ID, Interrupt: &q.interrupt}
+	if i.Within > 0 {
+		w.Until = workflow.Now(s.wc).Add(i.Within).UTC()
+		s.expire(q)
+	}
+	return s.track(q, w)
+}
+
+// expire answers a question with its default when its time is up.
+func (s *scope) expire(q *question) {
+	i := q.interrupt
+	workflow.GoNamed(s.wc, "until "+i.ID, func(wc workflow.Context) {
+		if workflow.Sleep(wc, i.Within) != nil || q.done {
+			return
+		}
+		if len(i.Default) > 0 {
+			q.settle(must(s.r.e.values().pack, i.Default), nil)
+			return
+		}
+		q.settle(value{}, &durable.Failure{
+			Code: durable.CodeExhausted, Reason: "unanswered", Message: fmt.Sprintf("question %s: nobody answered within %s", i.ID, i.Within),
+		})
+	})
 }
 
 func (s *scope) Select(list ...durable.Ready) int {

@@ -24,6 +24,9 @@ import (
 // socket is the name of the socket in the data directory.
 const socket = "door.sock"
 
+// Handler answers who knocks.
+type Handler = http.Handler
+
 // Door is an open door. Close it before the runtime.
 type Door struct {
 	server *http.Server
@@ -49,7 +52,7 @@ func reach(dir string) (*place, error) {
 // Open listens in the data directory, which the caller owns. A socket left behind
 // by a process that died is replaced. The handler is made when somebody knocks: most
 // processes are over before that.
-func Open(ctx context.Context, dir string, make func() (http.Handler, error)) (*Door, error) {
+func Open(ctx context.Context, dir string, handler func() (Handler, error)) (*Door, error) {
 	at, err := reach(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the door of %s: %w", dir, err)
@@ -63,7 +66,7 @@ func Open(ctx context.Context, dir string, make func() (http.Handler, error)) (*
 		return nil, errors.Join(fmt.Errorf("open the door of %s: %w", dir, err), at.dir.Close())
 	}
 	const patience = 10 * time.Second
-	d := &Door{at: at, server: &http.Server{Handler: &late{make: make}, ReadHeaderTimeout: patience}}
+	d := &Door{at: at, server: &http.Server{Handler: &late{make: handler}, ReadHeaderTimeout: patience}}
 	d.served.Go(func() { _ = d.server.Serve(ln) }) // ends with ErrServerClosed
 	return d, nil
 }

@@ -37,9 +37,9 @@ func knock(t *testing.T, dir string) (string, error) {
 	return resp.Status + " " + string(data), err
 }
 
-func open(t *testing.T, dir string, make func() (http.Handler, error)) *local.Door {
+func open(t *testing.T, dir string, handler func() (http.Handler, error)) *local.Door {
 	t.Helper()
-	door, err := local.Open(t.Context(), dir, make)
+	door, err := local.Open(t.Context(), dir, handler)
 	if err != nil {
 		t.Fatal(err)
 	}

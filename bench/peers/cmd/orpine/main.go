@@ -12,10 +12,9 @@ import (
 	"os"
 
 	"github.com/orpine-run/orpine"
-	"github.com/orpine-run/orpine/durable"
-
 	"github.com/orpine-run/orpine/bench/peers/drive"
 	"github.com/orpine-run/orpine/bench/peers/workload"
+	"github.com/orpine-run/orpine/durable"
 )
 
 func main() { os.Exit(drive.Main(open)) }

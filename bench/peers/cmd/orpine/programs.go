@@ -4,11 +4,10 @@ import (
 	"context"
 	"slices"
 
+	"github.com/orpine-run/orpine/bench/peers/workload"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/memory"
 	"github.com/orpine-run/orpine/model"
-
-	"github.com/orpine-run/orpine/bench/peers/workload"
 )
 
 // The names of the programs.
