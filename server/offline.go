@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 
@@ -127,7 +128,7 @@ func (s *Server) exportRun(w http.ResponseWriter, r *http.Request) error {
 	}
 	text, marshalled := json.Marshal(sum)
 	if err = errors.Join(err, marshalled); err != nil {
-		s.log.ErrorContext(r.Context(), "an export was cut off", "run", run.ID, "error", err)
+		s.log.ErrorContext(r.Context(), "an export was cut off", slog.String("run", string(run.ID)), slog.Any("error", err))
 		panic(http.ErrAbortHandler)
 	}
 	h.Set(client.ContentsTrailer, string(text))

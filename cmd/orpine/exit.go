@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
@@ -82,6 +81,9 @@ func damage(err error) bool {
 	return !ended && errors.Is(err, durable.ErrInternal)
 }
 
+// unauthorized is the HTTP status of a request whose token is missing or not good.
+const unauthorized = 401
+
 // hint says how to mend what stands between this command and a server.
 func (a *app) hint(err error) {
 	if !a.far() {
@@ -89,7 +91,7 @@ func (a *app) hint(err error) {
 	}
 	p, answered := errors.AsType[*client.Problem](err)
 	switch {
-	case answered && p.Status == http.StatusUnauthorized:
+	case answered && p.Status == unauthorized:
 		fmt.Fprintln(a.stderr, "Give a token that is good with --token or ORPINE_TOKEN.")
 	case !answered && errors.Is(err, durable.ErrUnavailable):
 		fmt.Fprintln(a.stderr, "Start it there with orpine serve, or name another one with --server or ORPINE_SERVER.")

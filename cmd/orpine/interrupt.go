@@ -32,8 +32,7 @@ func answerTo(i durable.Interrupt, text string) json.RawMessage {
 	if json.Unmarshal([]byte(text), &d) == nil && d.Action != "" {
 		return json.RawMessage(text)
 	}
-	switch action := durable.Action(strings.ToLower(text)); action {
-	case durable.Accept, durable.Reject:
+	if action := durable.Action(strings.ToLower(text)); action == durable.Accept || action == durable.Reject {
 		return decided(durable.Decision{Action: action})
 	}
 	return decided(durable.Decision{Action: durable.Respond, Text: text})

@@ -93,6 +93,10 @@ type cli struct {
 	Export    exportCmd     `cmd:"" help:"Write a run to one file."`
 	Import    importCmd     `cmd:"" help:"Take up a run from a file."`
 	Serve     serveCmd      `cmd:"" help:"Drive runs and serve them over HTTP."`
+	Agents    agentsCmd     `cmd:"" help:"List, show and roll back the agents of a server."`
+	Tokens    tokenCmd      `cmd:"" name:"token" help:"Make, list and revoke the tokens of a server."`
+	Webhook   webhookCmd    `cmd:"" help:"Have a URL told when runs change their status."`
+	Audit     auditCmd      `cmd:"" help:"Print who asked a server for what."`
 	Check     checkCmd      `cmd:"" help:"Check a YAML file, or whether this build can go on with all runs."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`

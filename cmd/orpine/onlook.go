@@ -128,7 +128,7 @@ func (o *onlooker) last(id durable.RunID) int64 {
 func (o *onlooker) look(ctx context.Context) (*durable.Run, error) {
 	asking, err := o.standing(ctx)
 	if errors.Is(err, durable.ErrUnavailable) {
-		return nil, nil //nolint:nilerr,nilnil // who listens finds out whether the server comes back
+		return nil, nil // who listens finds out whether the server comes back
 	}
 	if asking == nil || err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (o *onlooker) look(ctx context.Context) (*durable.Run, error) {
 	}
 	for _, w := range asking.Waits {
 		if w.Kind == durable.WaitAnswer && o.replied[questionKey(asking.ID, *w.Interrupt)] {
-			return nil, nil //nolint:nilnil // the answer is on its way
+			return nil, nil // the answer is on its way
 		}
 	}
 	i, answer, err := o.app.reply(ctx, *asking, &o.answer, func() error { o.progress.stop(); return nil })

@@ -34,7 +34,7 @@ func (a *app) config() orpine.Config {
 	return orpine.Config{
 		Data:      a.flags.Data,
 		Owner:     "orpine " + strings.Join(a.args, " "),
-		Programs:  []durable.Program{a.cost.Program()},
+		Programs:  []durable.Program{a.cost.Program(), a.hooks.Program()},
 		Providers: a.providers(),
 		Tools:     []tool.Tool{clock.New()},
 		Makers:    map[string]tool.Maker{sql.Kind: sql.Maker(), cost.ToolKind: a.cost.Maker()},
