@@ -32,8 +32,8 @@ type app struct {
 	env    func(string) (string, bool)
 	cost   *cost.Demo
 	hooks  *webhook.Dispatcher // started by serve alone; elsewhere its deliveries wait
-	args   []string   // as they were typed
-	parser *kong.Kong // knows all verbs and flags
+	args   []string            // as they were typed
+	parser *kong.Kong          // knows all verbs and flags
 }
 
 func newApp(flags *cli, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) *app {

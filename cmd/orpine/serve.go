@@ -46,9 +46,6 @@ Examples:
 
 // Run serves until it is told to stop.
 func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
-	if err := a.onlyHere("serve"); err != nil {
-		return err
-	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
 	cfg := a.config()
 	cfg.KeepDeltas, cfg.Log, cfg.OnStatus = true, log, a.hooks.Changed
