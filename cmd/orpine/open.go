@@ -33,12 +33,26 @@ type owned struct {
 func (a *app) config() orpine.Config {
 	return orpine.Config{
 		Data:      a.flags.Data,
-		Owner:     "orpine " + strings.Join(a.args, " "),
+		Owner:     strings.Join(append([]string{"orpine"}, withoutToken(a.args)...), " "),
 		Programs:  []durable.Program{a.cost.Program(), a.hooks.Program()},
 		Providers: a.providers(),
 		Tools:     []tool.Tool{clock.New()},
 		Makers:    map[string]tool.Maker{sql.Kind: sql.Maker(), cost.ToolKind: a.cost.Maker()},
 	}
+}
+
+// withoutToken is a command line as others may read it.
+func withoutToken(args []string) []string {
+	var list []string
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "--token":
+			i++ // its value
+		case !strings.HasPrefix(args[i], "--token="):
+			list = append(list, args[i])
+		}
+	}
+	return list
 }
 
 // open opens the data directory to drive its runs.

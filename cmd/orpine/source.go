@@ -16,6 +16,7 @@ import (
 type source interface {
 	runs
 	journals
+	Tree(ctx context.Context, id durable.RunID) (*client.Node, error)
 	Questions(ctx context.Context, f durable.Filter) ([]orpine.Question, error)
 	PlanFork(ctx context.Context, id durable.RunID, req orpine.ForkRequest) (*orpine.ForkPlan, error)
 	Close() error
