@@ -29,6 +29,9 @@ type Config struct {
 	Hosts   []string // names under which it may be asked for, besides localhost and addresses
 	Origins []string // of pages that may use it from a browser; "*" = all
 
+	// Programs are what journals are replayed with; nil = nothing is.
+	Programs func() ([]durable.Program, error)
+
 	Tools    []client.Tool // what its agents may be given, for who asks
 	Webhooks Webhooks      // nil = there are none
 	Beat     time.Duration // between the signs of life of a stream; 0 = 15 seconds
@@ -97,6 +100,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.api = humago.New(s.mux, h)
 	s.runs()
 	s.control()
+	s.offline()
 	s.threads()
 	s.interrupts()
 	s.definitions()

@@ -2,66 +2,70 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 )
 
 type answerCmd struct {
 	Ref      string   `arg:"" help:"The run that asks."`
-	Text     []string `arg:"" help:"The answer: text, or JSON."`
+	Text     []string `arg:"" optional:"" help:"The answer: text, or JSON. Without one a terminal is asked."`
 	Question string   `help:"ID of the question, when there are several." placeholder:"ID"`
 	Detach   bool     `help:"Only record the answer; do not drive the run."`
 }
 
 // Help implements kong.HelpProvider.
 func (answerCmd) Help() string {
-	return `The first answer wins. Then the run is followed as 'orpine wait' does, unless --detach.
+	return `The question may also be one of a child that the run waits for. The first answer wins. Then the
+run is followed as 'orpine wait' does, unless --detach. To an approval the words accept and
+reject are enough; any other text is told to the agent in place of a result.
 
 Examples:
   orpine answer @last accept
   orpine answer @last "leave R3 out"
+  orpine answer @last
   orpine answer @last --question feedback '{"approve": true}'`
 }
 
 // Run answers a question.
 func (c *answerCmd) Run(ctx context.Context, a *app) error {
-	answer := answerJSON(strings.Join(c.Text, " "))
 	r, id, err := a.read(ctx, c.Ref)
 	if err != nil {
 		return err
 	}
-	asking, question, err := asks(ctx, r, id)
+	q, err := a.choose(ctx, r, id, c.Question, "")
 	if err = closing(err, r); err != nil {
 		return err
 	}
-	if c.Question != "" {
-		question = c.Question
+	answer, err := c.answer(ctx, a, q)
+	if err != nil {
+		return err
 	}
 	return a.give(ctx, string(id), c.Detach, func(ctx context.Context, h hands, _ durable.RunID) error {
-		return h.Answer(ctx, asking, question, answer)
+		return h.Answer(ctx, q.Run, q.ID, answer)
 	})
 }
 
-// asks finds who asks what: the run itself, or a child it waits for. The question is
-// left open where there are several.
-func asks(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.RunID, string, error) {
-	run, err := r.Get(ctx, id)
-	if err != nil {
-		return "", "", err
+// answer is what was typed, or what the person at the terminal says.
+func (c *answerCmd) answer(ctx context.Context, a *app, q orpine.Question) (json.RawMessage, error) {
+	if len(c.Text) > 0 {
+		return answerTo(q.Interrupt, strings.Join(c.Text, " ")), nil
 	}
-	for _, w := range run.Waits {
-		if w.Kind != durable.WaitChild {
-			continue
+	if !a.talks() {
+		form := "TEXT"
+		if _, ok := formOf(q.Schema); ok && q.Kind != agent.ApprovalKind {
+			form = "JSON"
 		}
-		if asking, question, err := asks(ctx, r, w.Child); err == nil && question != "" {
-			return asking, question, nil
-		}
+		return nil, durable.Errorf(durable.CodeInvalid, "say the answer: orpine answer%s %s %s", a.where(), c.Ref, form)
 	}
-	question := ""
-	if len(run.Waits) == 1 && run.Waits[0].Kind == durable.WaitAnswer {
-		question = run.Waits[0].Interrupt.ID
+	fmt.Fprintln(a.stderr, q.Prompt)
+	answer, err := a.ask(ctx, q.Interrupt)
+	if err == nil && answer == nil {
+		err = &runError{run: durable.Run{ID: q.Run, Status: durable.Waiting, Reason: "the question is left open"}}
 	}
-	return id, question, nil
+	return answer, err
 }

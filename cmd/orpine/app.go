@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"io"
 	"os"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/orpine-run/orpine/model/openai"
 	"github.com/orpine-run/orpine/model/outline"
 	"github.com/orpine-run/orpine/model/script"
+	"github.com/orpine-run/orpine/server/webhook"
 )
 
 // defaultData is the data directory where nothing else is said.
@@ -24,16 +26,18 @@ const defaultData = "./.orpine"
 type app struct {
 	flags  *cli
 	stdin  io.Reader
+	lines  *bufio.Reader // of stdin, once a person was asked
 	stdout io.Writer
 	stderr io.Writer
 	env    func(string) (string, bool)
 	cost   *cost.Demo
-	args   []string   // as they were typed
-	parser *kong.Kong // knows all verbs and flags
+	hooks  *webhook.Dispatcher // started by serve alone; elsewhere its deliveries wait
+	args   []string            // as they were typed
+	parser *kong.Kong          // knows all verbs and flags
 }
 
 func newApp(flags *cli, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) *app {
-	return &app{cost: cost.New(), flags: flags, stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	return &app{cost: cost.New(), hooks: webhook.New(webhook.Config{}), flags: flags, stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 }
 
 func (a *app) getenv(name string) string {

@@ -47,6 +47,9 @@ Examples:
 
 // Run runs the cost demonstration.
 func (c *demoCostCmd) Run(ctx context.Context, a *app) error {
+	if err := a.onlyHere("demo"); err != nil {
+		return err
+	}
 	if err := a.checkModel(c.Model); err != nil {
 		return err // before anything is written
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/journal"
@@ -78,7 +77,7 @@ func (c *diffCmd) Run(ctx context.Context, a *app) error {
 	return closing(err, r)
 }
 
-func compareRuns(ctx context.Context, r *orpine.Reader, idA, idB durable.RunID) (compared, error) {
+func compareRuns(ctx context.Context, r source, idA, idB durable.RunID) (compared, error) {
 	d := compared{Runs: []string{}}
 	var steps [2][]durable.Step
 	var inputs [2]string
@@ -124,7 +123,7 @@ func compareRuns(ctx context.Context, r *orpine.Reader, idA, idB durable.RunID) 
 }
 
 // printCompared prints a line per step, then what differs in each, then the ends.
-func (a *app) printCompared(ctx context.Context, r *orpine.Reader, d compared) error {
+func (a *app) printCompared(ctx context.Context, r source, d compared) error {
 	l := listing{head: []string{"STEP", "NAME", "KIND", "A", "B", "DIFFERENCE"}}
 	for _, s := range d.Steps {
 		l.rows = append(l.rows, []string{s.Step.String(), s.Name, string(s.Kind), statusOf(s.A), statusOf(s.B), differs(s.Differs)})
@@ -133,7 +132,7 @@ func (a *app) printCompared(ctx context.Context, r *orpine.Reader, d compared) e
 		return err
 	}
 	for _, s := range d.Steps {
-		text, err := stepText(ctx, r, s)
+		text, err := stepText(ctx, r, d, s)
 		if err != nil {
 			return err
 		}
@@ -174,7 +173,7 @@ func differs(in []string) string {
 }
 
 // stepText shows the values in which a step differs.
-func stepText(ctx context.Context, r *orpine.Reader, s journal.Difference) (string, error) {
+func stepText(ctx context.Context, r source, d compared, s journal.Difference) (string, error) {
 	if s.A == nil || s.B == nil {
 		return "", nil
 	}
@@ -188,11 +187,11 @@ func stepText(ctx context.Context, r *orpine.Reader, s journal.Difference) (stri
 			if what == journal.OtherOutput {
 				inA, refA, inB, refB = s.A.Out, s.A.Output, s.B.Out, s.B.Output
 			}
-			left, err := valueOf(ctx, r, inA, refA)
+			left, err := valueOf(ctx, r, d.A.ID, inA, refA)
 			if err != nil {
 				return "", err
 			}
-			right, err := valueOf(ctx, r, inB, refB)
+			right, err := valueOf(ctx, r, d.B.ID, inB, refB)
 			if err != nil {
 				return "", err
 			}
@@ -209,12 +208,12 @@ func failureText(f *durable.Failure) string {
 	return string(f.Code) + ": " + oneLine(f.Message, diffWidth)
 }
 
-// valueOf is a value that is inline or a blob.
-func valueOf(ctx context.Context, r *orpine.Reader, inline json.RawMessage, ref *durable.Ref) (json.RawMessage, error) {
+// valueOf is a value of a run that is inline or a blob.
+func valueOf(ctx context.Context, r source, id durable.RunID, inline json.RawMessage, ref *durable.Ref) (json.RawMessage, error) {
 	if inline != nil || ref == nil {
 		return inline, nil
 	}
-	return r.Blob(ctx, *ref)
+	return r.Blob(ctx, id, *ref)
 }
 
 // endText says how a run stands, and what it has used if it is an agent that is done.

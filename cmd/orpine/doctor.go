@@ -50,6 +50,9 @@ const lowSpace = 256 << 20
 
 // Run looks for trouble.
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
+	if err := a.onlyHere("doctor"); err != nil {
+		return err
+	}
 	findings := append(c.directory(ctx, a), c.models(a)...)
 	l := listing{head: []string{"CHECK", "STATUS", "DETAIL"}}
 	count := 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -80,6 +81,23 @@ func damage(err error) bool {
 	return !ended && errors.Is(err, durable.ErrInternal)
 }
 
+// unauthorized is the HTTP status of a request whose token is missing or not good.
+const unauthorized = 401
+
+// hint says how to mend what stands between this command and a server.
+func (a *app) hint(err error) {
+	if !a.far() {
+		return
+	}
+	p, answered := errors.AsType[*client.Problem](err)
+	switch {
+	case answered && p.Status == unauthorized:
+		fmt.Fprintln(a.stderr, "Give a token that is good with --token or ORPINE_TOKEN.")
+	case !answered && errors.Is(err, durable.ErrUnavailable):
+		fmt.Fprintln(a.stderr, "Start it there with orpine serve, or name another one with --server or ORPINE_SERVER.")
+	}
+}
+
 // report prints an error and turns it into an exit code, here and nowhere else.
 func (a *app) report(ctx context.Context, err error) int {
 	if err == nil {
@@ -100,8 +118,9 @@ func (a *app) report(ctx context.Context, err error) int {
 		return exitFailed // what differs was the answer
 	}
 	fmt.Fprintln(a.stderr, "orpine:", err)
-	if damage(err) {
-		fmt.Fprintf(a.stderr, "Run orpine doctor --verify%s: it names all that is damaged. Restore a backup, or import an export elsewhere.\n", a.dataFlag())
+	a.hint(err)
+	if damage(err) && !a.far() {
+		fmt.Fprintf(a.stderr, "Run orpine doctor --verify%s: it names all that is damaged. Restore a backup, or import an export elsewhere.\n", a.where())
 		return exitEnvironment
 	}
 	if r, ok := errors.AsType[*runError](err); ok {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -47,13 +48,15 @@ func (c *exportCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	cfg := orpine.ExportConfig{Run: id, Alone: !c.Tree, Build: version}
+	if err := r.Close(); err != nil {
+		return err
+	}
 	if c.Out == "-" {
-		sum, err := r.Export(ctx, a.stdout, cfg)
+		sum, err := c.write(ctx, a, id, a.stdout)
 		if err == nil {
 			c.tell(a, sum)
 		}
-		return closing(err, r)
+		return err
 	}
 	if c.Out == "" {
 		c.Out = string(id) + ".orpine"
@@ -61,15 +64,38 @@ func (c *exportCmd) Run(ctx context.Context, a *app) error {
 	var sum orpine.Contents
 	err = c.toFile(func(w io.Writer) error {
 		var err error
-		sum, err = r.Export(ctx, w, cfg)
+		sum, err = c.write(ctx, a, id, w)
 		return err
 	})
 	if err != nil {
-		return closing(err, r)
+		return err
 	}
 	c.tell(a, sum)
-	l := listing{single: true, names: []string{c.Out}, values: []any{exportedView{id, c.Out, sum}}, rows: [][]string{{c.Out}}}
-	return closing(a.print(l), r)
+	return a.print(listing{single: true, names: []string{c.Out}, values: []any{exportedView{id, c.Out, sum}}, rows: [][]string{{c.Out}}})
+}
+
+// write writes the export, of the data directory or of the server.
+func (c *exportCmd) write(ctx context.Context, a *app, id durable.RunID, w io.Writer) (sum orpine.Contents, err error) {
+	if !a.far() {
+		r, _, err := a.readHere(ctx, string(id))
+		if err != nil {
+			return sum, err
+		}
+		sum, err = r.Export(ctx, w, orpine.ExportConfig{Run: id, Alone: !c.Tree, Build: version})
+		return sum, closing(err, r)
+	}
+	far, err := a.dial()
+	if err != nil {
+		return sum, err
+	}
+	text, err := far.Export(ctx, id, !c.Tree, w)
+	if err = closing(err, far); err != nil {
+		return sum, err
+	}
+	if err := json.Unmarshal(text, &sum); err != nil {
+		return sum, durable.Errorf(durable.CodeUnavailable, "read what is in the export: %w", err)
+	}
+	return sum, nil
 }
 
 func (c *exportCmd) tell(a *app, sum orpine.Contents) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/event"
 )
@@ -165,29 +166,45 @@ func (f *follower) asking(state map[durable.RunID]durable.Run) *durable.Run {
 // front of the terminal. False means that nobody can answer here, or that the run is
 // blocked.
 func (f *follower) reply(ctx context.Context, r durable.Run) (bool, error) {
+	i, answer, err := f.app.reply(ctx, r, &f.answer, func() error {
+		err := f.shown(ctx, r.ID)
+		f.progress.stop()
+		return err
+	})
+	if err != nil || answer == nil {
+		return false, err
+	}
+	err = f.runtime.Answer(ctx, r.ID, i.ID, answer)
+	return err == nil, err
+}
+
+// reply is the answer to the first question of a run that waits: given, the one that was
+// given beforehand, which is used up, or what the person in front of the terminal says. before
+// is called when one is asked. Nil means that nobody can answer here.
+func (a *app) reply(ctx context.Context, r durable.Run, given *string, before func() error) (i durable.Interrupt, answer json.RawMessage, err error) {
+	if r.Status == durable.Blocked {
+		return i, nil, nil
+	}
 	for _, w := range r.Waits {
 		if w.Kind != durable.WaitAnswer {
 			continue
 		}
-		text := f.answer
-		f.answer = ""
-		if text == "" && f.app.talks() {
-			err := f.shown(ctx, r.ID)
-			f.progress.stop()
-			if err != nil {
-				return false, err
-			}
-			if text, err = f.app.prompt(ctx, *w.Interrupt); err != nil {
-				return false, err
-			}
+		i = *w.Interrupt
+		text := *given
+		*given = ""
+		if text != "" {
+			return i, answerTo(i, text), nil
 		}
-		if text == "" {
-			return false, nil
+		if !a.talks() {
+			return i, nil, nil
 		}
-		err := f.runtime.Answer(ctx, r.ID, w.Interrupt.ID, answerJSON(text))
-		return err == nil, err
+		if err := before(); err != nil {
+			return i, nil, err
+		}
+		answer, err = a.ask(ctx, i)
+		return i, answer, err
 	}
-	return false, nil
+	return i, nil, nil
 }
 
 // shownInterval is how often it is looked whether all of a run is shown.
@@ -214,18 +231,6 @@ func (f *follower) shown(ctx context.Context, id durable.RunID) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// answerJSON is an answer as JSON: what is typed, unless that is JSON already.
-func answerJSON(text string) json.RawMessage {
-	if json.Valid([]byte(text)) {
-		return json.RawMessage(text)
-	}
-	data, err := json.Marshal(text)
-	if err != nil {
-		panic(fmt.Sprintf("orpine: a string does not marshal: %v", err))
-	}
-	return data
 }
 
 // watch begins to show a run of the family. False means that it is shown already.
@@ -265,21 +270,26 @@ func (f *follower) showAll(ctx context.Context, items iter.Seq2[*event.Item, err
 }
 
 func (f *follower) show(item *event.Item) {
-	if f.app.flags.Output == "jsonl" {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		enc := json.NewEncoder(f.app.stdout)
-		enc.SetEscapeHTML(false)
-		var v any = item.Event
-		if item.Delta != nil {
-			v = item.Delta
-		}
-		if err := enc.Encode(v); err != nil {
-			fmt.Fprintln(f.app.stderr, "orpine: write:", err)
-		}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.app.show(f.progress, item)
+}
+
+// show shows an event or a delta: as progress, or as a line of its own.
+func (a *app) show(p *progress, item *event.Item) {
+	if a.flags.Output != "jsonl" {
+		p.show(item)
 		return
 	}
-	f.progress.show(item)
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	var v any = item.Event
+	if item.Delta != nil {
+		v = item.Delta
+	}
+	if err := enc.Encode(v); err != nil {
+		fmt.Fprintln(a.stderr, "orpine: write:", err)
+	}
 }
 
 // settle reports each time a run comes to rest.
@@ -309,9 +319,9 @@ func (f *follower) settle(ctx context.Context, id durable.RunID) {
 }
 
 // finish prints how a followed run ended and turns that into the command's error.
-func (a *app) finish(ctx context.Context, from *orpine.Reader, r durable.Run, err error) error {
+func (a *app) finish(ctx context.Context, from source, r durable.Run, err error) error {
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(a.stderr, "detached; the run is kept. Go on with: orpine wait%s %s\n", a.dataFlag(), r.ID)
+		fmt.Fprintf(a.stderr, "detached; the run is kept. Go on with: orpine wait%s %s\n", a.where(), r.ID)
 		return err
 	}
 	if err != nil {
@@ -327,9 +337,9 @@ func (a *app) finish(ctx context.Context, from *orpine.Reader, r durable.Run, er
 		}
 		return &runError{run: durable.Run{ID: r.ID, Status: r.Status, Reason: waitsFor(r, segment)}, hint: hintFor(a, r, segment)}
 	case durable.Blocked:
-		hint := fmt.Sprintf("When it is mended: orpine resume%s %s", a.dataFlag(), r.ID)
+		hint := fmt.Sprintf("When it is mended: orpine resume%s %s", a.where(), r.ID)
 		if strings.Contains(r.Reason, "damaged") {
-			hint = fmt.Sprintf("What is damaged is named by: orpine doctor --verify%s\n%s", a.dataFlag(), hint)
+			hint = fmt.Sprintf("What is damaged is named by: orpine doctor --verify%s\n%s", a.where(), hint)
 		}
 		return &runError{run: r, hint: hint}
 	default:
@@ -337,20 +347,32 @@ func (a *app) finish(ctx context.Context, from *orpine.Reader, r durable.Run, er
 	}
 }
 
-// dataFlag is the flag that a printed command needs to find this data directory.
-func (a *app) dataFlag() string {
+// where is the flag that a printed command needs to find this data directory, or the server.
+func (a *app) where() string {
+	if a.far() {
+		if a.flags.Server == a.getenv("ORPINE_SERVER") {
+			return ""
+		}
+		return " --server " + a.flags.Server
+	}
 	if a.flags.Data == defaultData || a.flags.Data == a.getenv("ORPINE_DATA") {
 		return ""
 	}
 	return " --data " + a.flags.Data
 }
 
+// callWidth is how much is shown of a call that waits for a decision.
+const callWidth = 400
+
 // hintFor says how a run that waits can go on; its steps in doubt are of the segment.
 func hintFor(a *app, r durable.Run, segment int) string {
-	data := a.dataFlag()
+	data := a.where()
 	for _, w := range r.Waits {
 		switch w.Kind {
 		case durable.WaitAnswer:
+			if w.Interrupt.Kind == agent.ApprovalKind {
+				return fmt.Sprintf("It wants to call %s\nDecide with: orpine approve%s %s, or reject, edit, respond", oneLine(wishText(*w.Interrupt), callWidth), data, r.ID)
+			}
 			return fmt.Sprintf("Answer with: orpine answer%s %s TEXT", data, r.ID)
 		case durable.WaitInDoubt:
 			step := durable.StepID{Segment: segment, Command: w.Command}

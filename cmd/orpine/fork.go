@@ -44,8 +44,8 @@ Examples:
 
 // Run forks a run and follows the fork.
 func (c *forkCmd) Run(ctx context.Context, a *app) error {
-	if strings.HasPrefix(c.Name, "@") {
-		return durable.Errorf(durable.CodeInvalid, "--name %s: names that begin with @ are references", c.Name)
+	if err := goodName(c.Name); err != nil {
+		return err
 	}
 	req, err := c.request(a)
 	if err != nil {
@@ -60,48 +60,16 @@ func (c *forkCmd) Run(ctx context.Context, a *app) error {
 		return closing(err, r)
 	}
 	c.announce(a, plan)
-	if err := c.consent(ctx, a, plan, a.talks()); err != nil {
-		return closing(err, r)
-	}
-	o, err := a.openTo(ctx, c.Detach)
-	if errors.Is(err, durable.ErrConflict) {
-		return closing(c.forkOther(ctx, a, r, id, req), r)
-	}
-	if err != nil {
-		return closing(err, r)
-	}
-	begin := func() error {
-		_, err := o.Fork(ctx, id, req)
-		if err == nil {
-			fmt.Fprintf(a.stderr, "run %s  fork of %s\n", req.ID, id)
-		}
+	if err := errors.Join(c.consent(ctx, a, plan, a.talks()), r.Close()); err != nil {
 		return err
 	}
-	if !c.Detach {
-		return errors.Join(a.driveFrom(ctx, o, req.ID, plan.Shared+int64(plan.Copied)-1, "", begin), r.Close())
-	}
-	err = begin()
-	if err == nil {
-		err = a.printStarted(ctx, &o.Reader, req.ID)
-	}
-	return errors.Join(err, o.Close(), r.Close())
-}
-
-// forkOther forks through the door of the process that owns the data directory.
-func (c *forkCmd) forkOther(ctx context.Context, a *app, r *orpine.Reader, id durable.RunID, req orpine.ForkRequest) error {
-	door, err := a.knock()
-	if err != nil {
-		return err
-	}
-	_, err = door.Fork(ctx, id, req)
-	if err = closing(err, door); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stderr, "run %s  fork of %s, driven by another process\n", req.ID, id)
-	if c.Detach {
-		return a.printStarted(ctx, r, req.ID)
-	}
-	return a.lookOn(ctx, r, req.ID, "")
+	return a.branch(ctx, branching{
+		from: id, id: req.ID, what: "fork of " + string(id), shown: plan.Shared + int64(plan.Copied) - 1, detach: c.Detach,
+		make: func(h hands, fork durable.RunID) (durable.RunID, error) {
+			req.ID = fork
+			return h.Fork(ctx, id, req)
+		},
+	})
 }
 
 // request makes a request of the flags.
@@ -131,14 +99,14 @@ func (c *forkCmd) request(a *app) (orpine.ForkRequest, error) {
 		}
 		req.Results = append(req.Results, result)
 	}
-	if c.Model != "" {
+	if c.Model != "" && !a.far() { // the server has keys of its own
 		err = a.checkModel(c.Model)
 	}
 	return req, err
 }
 
 // prepare gives the fork a name and asks what it will consist of. A text is enough as the input of an agent.
-func (c *forkCmd) prepare(ctx context.Context, r *orpine.Reader, id durable.RunID, req *orpine.ForkRequest) (*orpine.ForkPlan, error) {
+func (c *forkCmd) prepare(ctx context.Context, r source, id durable.RunID, req *orpine.ForkRequest) (*orpine.ForkPlan, error) {
 	run, err := r.Get(ctx, id)
 	if err != nil {
 		return nil, err
@@ -280,7 +248,7 @@ func position(data []byte, offset int64) string {
 }
 
 // origin says in a few words where a fork comes from.
-func origin(ctx context.Context, r *orpine.Reader, id durable.RunID) (string, error) {
+func origin(ctx context.Context, r journals, id durable.RunID) (string, error) {
 	const page = 500
 	text := ""
 	for after := int64(-1); ; {

@@ -14,17 +14,27 @@ import (
 // hands is what can be done to a run from outside: by the runtime itself, or through a
 // server.
 type hands interface {
-	Answer(ctx context.Context, id durable.RunID, question string, answer []byte) error
-	Approve(ctx context.Context, id durable.RunID, a orpine.Approval) error
-	Resolve(ctx context.Context, id durable.RunID, command int, r durable.Resolution) error
+	switches
+	words
+	Fork(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error)
+	Retry(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error)
+}
+
+// switches stop a run and let it go on.
+type switches interface {
 	Pause(ctx context.Context, id durable.RunID) error
 	Resume(ctx context.Context, id durable.RunID) error
 	Cancel(ctx context.Context, id durable.RunID, reason string) error
 	Kill(ctx context.Context, id durable.RunID, reason string) error
+}
+
+// words are what a run is told.
+type words interface {
+	Answer(ctx context.Context, id durable.RunID, question string, answer []byte) error
+	Approve(ctx context.Context, id durable.RunID, a orpine.Approval) error
+	Resolve(ctx context.Context, id durable.RunID, command int, r durable.Resolution) error
 	Steer(ctx context.Context, id durable.RunID, text string) error
 	Signal(ctx context.Context, id durable.RunID, s durable.Signal) error
-	Fork(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error)
-	Retry(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error)
 }
 
 var (

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,13 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if a.far() {
+		return closing(c.importFar(ctx, a, f), f)
+	}
 	rt, err := a.open(ctx)
+	if errors.Is(err, durable.ErrConflict) {
+		return closing(c.importOther(ctx, a, f), f)
+	}
 	if err != nil {
 		return closing(err, f)
 	}
@@ -48,26 +55,91 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 		}
 		return closing(err, rt)
 	}
+	c.tell(a, got)
+	if !c.resumes(got) {
+		return closing(c.print(a, got), rt)
+	}
+	if err := c.resume(ctx, rt, got); err != nil {
+		return closing(err, rt)
+	}
+	return a.drive(ctx, rt, got.Run, "", nil)
+}
+
+// importFar imports on the server that was named.
+func (c *importCmd) importFar(ctx context.Context, a *app, f io.Reader) error {
+	far, err := a.dial()
+	if err != nil {
+		return err
+	}
+	got, err := c.send(ctx, a, far, f)
+	if err == nil && c.resumes(got) {
+		err = a.attend(ctx, far, got.Run, -1, "")
+	}
+	return closing(err, far)
+}
+
+// importOther imports through the door of the process that owns the data directory.
+func (c *importCmd) importOther(ctx context.Context, a *app, f io.Reader) error {
+	door, err := a.knock()
+	if err != nil {
+		return err
+	}
+	got, err := c.send(ctx, a, door, f)
+	if err = closing(err, door); err != nil || !c.resumes(got) {
+		return err
+	}
+	r, _, err := a.readHere(ctx, string(got.Run))
+	if err != nil {
+		return err
+	}
+	return closing(a.lookOn(ctx, r, got.Run, ""), r)
+}
+
+// send has a server import the file, and resumes what is to be resumed.
+func (c *importCmd) send(ctx context.Context, a *app, to remote, f io.Reader) (got orpine.Imported, err error) {
+	text, err := to.Import(ctx, f, c.AsNew)
+	if err != nil {
+		if !errors.Is(err, durable.ErrConflict) {
+			err = fmt.Errorf("%s: %w", c.File, err)
+		}
+		return got, err
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		return got, durable.Errorf(durable.CodeUnavailable, "read what was imported: %w", err)
+	}
+	c.tell(a, got)
+	if !c.resumes(got) {
+		return got, c.print(a, got)
+	}
+	return got, c.resume(ctx, to, got)
+}
+
+func (c *importCmd) resumes(got orpine.Imported) bool { return c.Resume && len(got.Unfinished) > 0 }
+
+// tell says what was imported, and how to go on with it.
+func (c *importCmd) tell(a *app, got orpine.Imported) {
 	fmt.Fprintf(a.stderr, "%s, %s, %s\n", counted(len(got.Runs), "run"), counted(got.Entries, "entry"), counted(got.Blobs, "blob"))
-	if c.Resume && len(got.Unfinished) > 0 {
-		return c.resume(ctx, a, rt, got)
+	if c.Resume {
+		return
 	}
 	for _, id := range got.Unfinished {
-		fmt.Fprintf(a.stderr, "run %s has not ended: orpine resume%s %s goes on with it\n", id, a.dataFlag(), id)
+		fmt.Fprintf(a.stderr, "run %s has not ended: orpine resume%s %s goes on with it\n", id, a.where(), id)
 	}
-	l := listing{single: true, names: []string{string(got.Run)}, values: []any{got}, rows: [][]string{{string(got.Run)}}}
-	return closing(a.print(l), rt)
+}
+
+func (c *importCmd) print(a *app, got orpine.Imported) error {
+	return a.print(listing{single: true, names: []string{string(got.Run)}, values: []any{got}, rows: [][]string{{string(got.Run)}}})
 }
 
 // resume goes on with what has not ended, children first: a parent that is resumed finds
 // those that it waits for in motion.
-func (c *importCmd) resume(ctx context.Context, a *app, rt *owned, got orpine.Imported) error {
+func (c *importCmd) resume(ctx context.Context, h switches, got orpine.Imported) error {
 	for _, id := range slices.Backward(got.Unfinished) {
-		if err := rt.Resume(ctx, id); err != nil && !errors.Is(err, durable.ErrConflict) {
-			return closing(err, rt)
+		if err := h.Resume(ctx, id); err != nil && !errors.Is(err, durable.ErrConflict) {
+			return err
 		}
 	}
-	return a.drive(ctx, rt, got.Run, "", nil)
+	return nil
 }
 
 // open opens the file. What cannot be read twice is kept in a nameless file first.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -37,7 +36,7 @@ func (c *logsCmd) Run(ctx context.Context, a *app) error {
 }
 
 // events prints them. As JSON they are one list.
-func (c *logsCmd) events(ctx context.Context, a *app, r *orpine.Reader, id durable.RunID) error {
+func (c *logsCmd) events(ctx context.Context, a *app, r source, id durable.RunID) error {
 	show, end := a.printEvent, func() error { return nil }
 	if a.flags.Output == "json" {
 		out := &stream{app: a}

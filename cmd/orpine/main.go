@@ -3,8 +3,8 @@
 // One file is one verb. The command alone reads flags and the environment, writes
 // to the terminal and chooses exit codes; everything else is done by the packages
 // it wires together. On the line request -> run -> step -> journal -> event ->
-// client it is the client, and, as long as there is no server, the process in which
-// runs are driven.
+// client it is the client, of a server or of the process that owns the data directory,
+// and, where there is neither, the process in which runs are driven.
 package main
 
 import (
@@ -61,26 +61,42 @@ func untilSignal() context.Context {
 // cli is the command line: global flags, then a verb.
 type cli struct {
 	Data   string `help:"Data directory." default:"./.orpine" env:"ORPINE_DATA" placeholder:"DIR"`
+	Server string `help:"URL of a server: the verb is done there, and no data directory is touched." env:"ORPINE_SERVER" placeholder:"URL"`
+	Token  string `help:"Token for the server." env:"ORPINE_TOKEN" placeholder:"TOKEN"`
 	Output string `short:"o" help:"Format of the answer on standard output: ${enum}." enum:"table,wide,json,jsonl,yaml,name" default:"table"`
 
 	Run       runCmd        `cmd:"" help:"Run an agent from a YAML file."`
 	Demo      demoCmd       `cmd:"" help:"Run a demonstration."`
 	Ps        psCmd         `cmd:"" help:"List runs."`
 	Show      showCmd       `cmd:"" help:"Show a run."`
+	Tree      treeCmd       `cmd:"" help:"Show a run with its children."`
 	Steps     stepsCmd      `cmd:"" help:"List the steps of a run."`
 	Logs      logsCmd       `cmd:"" help:"Print the events of a run."`
 	Diff      diffCmd       `cmd:"" help:"Compare two runs step by step."`
 	Replay    replayCmd     `cmd:"" help:"Hold a run's journal against the programs of this build."`
 	Wait      waitCmd       `cmd:"" help:"Wait for a run, driving it if nobody else does."`
 	Answer    answerCmd     `cmd:"" help:"Answer the question a run waits for."`
+	Approvals approvalsCmd  `cmd:"" help:"List what waits for a person."`
+	Approve   approveCmd    `cmd:"" help:"Let an agent make the call it wants to make."`
+	Reject    rejectCmd     `cmd:"" help:"Do not let it, and say why."`
+	Edit      editCmd       `cmd:"" help:"Let it make the call with other arguments."`
+	Respond   respondCmd    `cmd:"" help:"Tell it something in place of a result."`
 	Resolve   resolveCmd    `cmd:"" help:"Say what became of a step in doubt."`
-	Resume    resumeCmd     `cmd:"" help:"Let a blocked run try again."`
+	Pause     pauseCmd      `cmd:"" help:"Stop a run until it is resumed."`
+	Resume    resumeCmd     `cmd:"" help:"Let a paused run go on, or a blocked one try again."`
+	Steer     steerCmd      `cmd:"" help:"Tell an agent something while it is at work."`
+	Send      sendCmd       `cmd:"" help:"Send a run a signal."`
 	Fork      forkCmd       `cmd:"" help:"Start a run that goes another way from a step of a run on."`
+	Retry     retryCmd      `cmd:"" help:"Try again what did not succeed, in a new run."`
 	Cancel    cancelCmd     `cmd:"" help:"Ask a run to stop; its clean-up runs."`
 	Kill      killCmd       `cmd:"" help:"End a run now; none of its code runs."`
 	Export    exportCmd     `cmd:"" help:"Write a run to one file."`
 	Import    importCmd     `cmd:"" help:"Take up a run from a file."`
 	Serve     serveCmd      `cmd:"" help:"Drive runs and serve them over HTTP."`
+	Agents    agentsCmd     `cmd:"" help:"List, show and roll back the agents of a server."`
+	Tokens    tokenCmd      `cmd:"" name:"token" help:"Make, list and revoke the tokens of a server."`
+	Webhook   webhookCmd    `cmd:"" help:"Have a URL told when runs change their status."`
+	Audit     auditCmd      `cmd:"" help:"Print who asked a server for what."`
 	Check     checkCmd      `cmd:"" help:"Check a YAML file, or whether this build can go on with all runs."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/orpine-run/orpine"
@@ -23,6 +24,7 @@ import (
 type owned struct {
 	*orpine.Runtime
 	door     *local.Door   // nil = none yet
+	api      *late         // what is behind the door; nil = somebody else closes it
 	gentle   func() bool   // whether steps under way are to end before it is closed
 	patience time.Duration // and how long they may take; 0 = drainTime
 }
@@ -31,12 +33,26 @@ type owned struct {
 func (a *app) config() orpine.Config {
 	return orpine.Config{
 		Data:      a.flags.Data,
-		Owner:     "orpine " + strings.Join(a.args, " "),
-		Programs:  []durable.Program{a.cost.Program()},
+		Owner:     strings.Join(append([]string{"orpine"}, withoutToken(a.args)...), " "),
+		Programs:  []durable.Program{a.cost.Program(), a.hooks.Program()},
 		Providers: a.providers(),
 		Tools:     []tool.Tool{clock.New()},
 		Makers:    map[string]tool.Maker{sql.Kind: sql.Maker(), cost.ToolKind: a.cost.Maker()},
 	}
+}
+
+// withoutToken is a command line as others may read it.
+func withoutToken(args []string) []string {
+	var list []string
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "--token":
+			i++ // its value
+		case !strings.HasPrefix(args[i], "--token="):
+			list = append(list, args[i])
+		}
+	}
+	return list
 }
 
 // open opens the data directory to drive its runs.
@@ -50,28 +66,55 @@ func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
 	if err != nil {
 		return nil, err
 	}
+	api := &late{}
 	door, err := local.Open(ctx, a.flags.Data, func() (local.Handler, error) {
-		s, err := server.New(ctx, server.Config{Runtime: rt, Version: version})
+		s, err := server.New(ctx, server.Config{
+			Runtime: rt, Version: version, Programs: func() ([]durable.Program, error) { return orpine.Programs(cfg) },
+		})
 		if err != nil {
 			return nil, err
 		}
+		api.server.Store(s)
 		return s.Local(), nil
 	})
 	if err != nil {
 		return nil, closing(environmentError{err}, rt)
 	}
 	gentle := func() bool { return errors.Is(context.Cause(ctx), errTerminated) }
-	return &owned{Runtime: rt, door: door, gentle: gentle}, nil
+	return &owned{Runtime: rt, door: door, api: api, gentle: gentle}, nil
 }
 
 // drainTime is how long steps under way may take to end after SIGTERM.
 const drainTime = 10 * time.Second
 
+// late is a server that is there once somebody has knocked.
+type late struct{ server atomic.Pointer[server.Server] }
+
+// drop ends its streams, so that nobody waits for those who look on.
+func (l *late) drop() {
+	if s := l.server.Load(); s != nil {
+		s.Drop()
+	}
+}
+
+func (l *late) close() error {
+	if s := l.server.Load(); s != nil {
+		return s.Close()
+	}
+	return nil
+}
+
 // Close closes the door, then the runtime.
 func (o *owned) Close() error {
 	var err error
+	if o.api != nil {
+		o.api.drop()
+	}
 	if o.door != nil {
 		err = o.door.Close()
+	}
+	if o.api != nil {
+		err = errors.Join(err, o.api.close())
 	}
 	if !o.gentle() {
 		return errors.Join(err, o.Runtime.Close())
@@ -81,27 +124,17 @@ func (o *owned) Close() error {
 	return errors.Join(err, o.Drain(ctx))
 }
 
-// read opens the data directory for reading and finds a run in it.
-func (a *app) read(ctx context.Context, ref string) (*orpine.Reader, durable.RunID, error) {
-	r, err := orpine.OpenReader(ctx, a.flags.Data)
-	if err != nil {
-		return nil, "", err
-	}
-	id, err := r.Find(ctx, ref)
-	if err != nil {
-		return nil, "", closing(err, r)
-	}
-	return r, id, nil
-}
-
 // order is something done to a run, by whoever owns the data directory.
 type order func(ctx context.Context, h hands, id durable.RunID) error
 
-// give carries out an order on a run: here, if nobody owns the data directory, else
-// through the owner's door. Then the run is waited for, unless it is to be left alone:
-// here by driving it, there by looking on.
+// give carries out an order on a run: on the server that was named, here, if nobody owns the
+// data directory, else through the owner's door. Then the run is waited for, unless it is to
+// be left alone: here by driving it, elsewhere by looking on.
 func (a *app) give(ctx context.Context, ref string, leave bool, do order) error {
-	r, id, err := a.read(ctx, ref)
+	if a.far() {
+		return a.giveFar(ctx, ref, leave, do)
+	}
+	r, id, err := a.readHere(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -118,7 +151,23 @@ func (a *app) give(ctx context.Context, ref string, leave bool, do order) error 
 	return errors.Join(a.drive(ctx, o, id, "", nil), r.Close())
 }
 
-func (a *app) giveOther(ctx context.Context, r *orpine.Reader, id durable.RunID, leave bool, do order) error {
+func (a *app) giveFar(ctx context.Context, ref string, leave bool, do order) error {
+	far, err := a.dial()
+	if err != nil {
+		return err
+	}
+	id, err := far.Find(ctx, ref)
+	if err == nil {
+		err = do(ctx, far, id)
+	}
+	if err == nil && !leave {
+		fmt.Fprintf(a.stderr, "run %s\n", id)
+		err = a.attend(ctx, far, id, -1, "")
+	}
+	return closing(err, far)
+}
+
+func (a *app) giveOther(ctx context.Context, r here, id durable.RunID, leave bool, do order) error {
 	door, err := a.knock()
 	if err != nil {
 		return err

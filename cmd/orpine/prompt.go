@@ -15,19 +15,23 @@ func (a *app) prompt(ctx context.Context, i durable.Interrupt) (string, error) {
 	if len(i.Options) > 0 {
 		fmt.Fprintf(a.stderr, "(%s, or your own words; an empty line leaves it open)\n", strings.Join(i.Options, ", "))
 	}
-	fmt.Fprint(a.stderr, "> ")
-	type line struct {
-		text string
-		err  error
+	return a.line(ctx, "")
+}
+
+// line waits for a line of the person at the terminal.
+func (a *app) line(ctx context.Context, label string) (string, error) {
+	fmt.Fprint(a.stderr, label+"> ")
+	if a.lines == nil {
+		a.lines = bufio.NewReader(a.stdin)
 	}
-	read := make(chan line, 1)
+	read := make(chan string, 1)
 	go func() { // reading a terminal cannot be interrupted: it is left behind when ctx ends
-		text, err := bufio.NewReader(a.stdin).ReadString('\n')
-		read <- line{text, err}
+		text, _ := a.lines.ReadString('\n') // an end of input is no answer
+		read <- text
 	}()
 	select {
-	case l := <-read:
-		return strings.TrimSpace(l.text), nil // an end of input is no answer
+	case text := <-read:
+		return strings.TrimSpace(text), nil
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -29,8 +28,8 @@ func (psCmd) Help() string {
 
 // Run lists runs.
 func (c *psCmd) Run(ctx context.Context, a *app) error {
-	r, err := orpine.OpenReader(ctx, a.flags.Data)
-	if errors.Is(err, durable.ErrNotFound) {
+	r, err := a.source(ctx)
+	if errors.Is(err, durable.ErrNotFound) { // of a data directory only
 		a.tellNoRuns()
 		return a.print(runListing(nil))
 	}
@@ -85,7 +84,7 @@ func runListing(runs []durable.Run) listing {
 
 // doubtSegment is the segment of the steps in doubt for which a run waits; 0 if it does
 // not wait for any.
-func doubtSegment(ctx context.Context, r *orpine.Reader, run durable.Run) (int, error) {
+func doubtSegment(ctx context.Context, r journals, run durable.Run) (int, error) {
 	if !slices.ContainsFunc(run.Waits, func(w durable.Wait) bool { return w.Kind == durable.WaitInDoubt }) {
 		return 0, nil
 	}

@@ -34,21 +34,11 @@ func (e *mismatchError) Error() string { return e.text }
 
 // Run replays a run.
 func (c *replayCmd) Run(ctx context.Context, a *app) error {
-	programs, err := orpine.Programs(a.config())
+	report, err := a.replay(ctx, c.Ref)
 	if err != nil {
 		return err
 	}
-	r, id, err := a.read(ctx, c.Ref)
-	if err != nil {
-		return err
-	}
-	report, err := r.Replay(ctx, programs, id)
-	if err = closing(err, r); err != nil {
-		if _, ok := errors.AsType[*durable.BlockError](err); ok {
-			err = environmentError{fmt.Errorf("run %s cannot be loaded: %w", id, err)}
-		}
-		return err
-	}
+	id := report.Run
 	verdict := "ok"
 	if report.Divergence != nil {
 		verdict = "diverges at " + report.Divergence.Step()
@@ -63,6 +53,43 @@ func (c *replayCmd) Run(ctx context.Context, a *app) error {
 		err = &mismatchError{fmt.Sprintf("run %s does not fit this build\n%s", id, divergenceText(report.Divergence))}
 	}
 	return err
+}
+
+// replay replays a run here, with the programs of this build, or on the server with its own.
+func (a *app) replay(ctx context.Context, ref string) (orpine.Report, error) {
+	if a.far() {
+		return a.replayFar(ctx, ref)
+	}
+	programs, err := orpine.Programs(a.config())
+	if err != nil {
+		return orpine.Report{}, err
+	}
+	r, id, err := a.readHere(ctx, ref)
+	if err != nil {
+		return orpine.Report{}, err
+	}
+	report, err := r.Replay(ctx, programs, id)
+	err = closing(err, r)
+	if _, ok := errors.AsType[*durable.BlockError](err); ok {
+		err = environmentError{fmt.Errorf("run %s cannot be loaded: %w", id, err)}
+	}
+	report.Run = id
+	return report, err
+}
+
+func (a *app) replayFar(ctx context.Context, ref string) (report orpine.Report, err error) {
+	far, err := a.dial()
+	if err != nil {
+		return report, err
+	}
+	text, err := far.Replay(ctx, durable.RunID(ref))
+	if err = closing(err, far); err != nil {
+		return report, err
+	}
+	if err := json.Unmarshal(text, &report); err != nil {
+		return report, durable.Errorf(durable.CodeUnavailable, "read what the server found: %w", err)
+	}
+	return report, nil
 }
 
 func counted[N int | int64](n N, what string) string {
@@ -89,6 +116,9 @@ func divergenceText(d *orpine.Divergence) string {
 // checkRuns holds every run that has not ended against this build. What it finds is
 // printed as it goes: there may be many.
 func (a *app) checkRuns(ctx context.Context) error {
+	if err := a.onlyHere("check --runs"); err != nil {
+		return err
+	}
 	r, err := orpine.OpenReader(ctx, a.flags.Data)
 	if errors.Is(err, durable.ErrNotFound) {
 		a.tellNoRuns()
@@ -127,7 +157,7 @@ func (a *app) checkRuns(ctx context.Context) error {
 	}
 	if lack > 0 {
 		return environmentError{fmt.Errorf("%d of %s would be blocked here: give this build what they lack; if they are damaged, run orpine doctor --verify%s",
-			lack, counted(all, "run"), a.dataFlag())}
+			lack, counted(all, "run"), a.where())}
 	}
 	return nil
 }

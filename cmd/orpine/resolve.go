@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -56,7 +55,7 @@ func (c *resolveCmd) Run(ctx context.Context, a *app) error {
 }
 
 // step finds the step that is meant. Only one of the last segment can be in doubt.
-func (c *resolveCmd) step(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.StepID, error) {
+func (c *resolveCmd) step(ctx context.Context, r source, id durable.RunID) (durable.StepID, error) {
 	step, err := durable.ParseStepID(c.Step)
 	if err != nil {
 		return step, err
@@ -80,19 +79,19 @@ func (c *resolveCmd) step(ctx context.Context, r *orpine.Reader, id durable.RunI
 
 type resumeCmd struct {
 	Ref    string `arg:"" help:"The run."`
-	Detach bool   `help:"Only unblock it; do not drive the run."`
+	Detach bool   `help:"Only record it; do not drive the run."`
 }
 
 // Help implements kong.HelpProvider.
 func (resumeCmd) Help() string {
-	return `A run is blocked when it cannot go on by itself: a key is missing, this build lacks its
+	return `A run that was paused goes on, with its children. A run is blocked when it cannot go on by itself: a key is missing, this build lacks its
 program or a tool, or its journal does not fit the program. Mend that, then resume it.
 
 Examples:
   orpine resume @last`
 }
 
-// Run resumes a blocked run.
+// Run resumes a run.
 func (c *resumeCmd) Run(ctx context.Context, a *app) error {
 	return a.give(ctx, c.Ref, c.Detach, func(ctx context.Context, h hands, id durable.RunID) error { return h.Resume(ctx, id) })
 }

@@ -3,13 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
@@ -18,7 +23,7 @@ import (
 )
 
 type runCmd struct {
-	File   string   `arg:"" help:"YAML file, with #NAME for one of several agents." placeholder:"FILE[#NAME]"`
+	File   string   `arg:"" help:"YAML file, with #NAME for one of several agents; with --server also the name of an agent there." placeholder:"FILE[#NAME]"`
 	Input  []string `arg:"" optional:"" help:"What to say to the agent; - or nothing reads standard input."`
 	Model  string   `help:"Use this model instead of the file's." placeholder:"PROVIDER/NAME"`
 	Name   string   `help:"Name of the run; the agent's when absent."`
@@ -30,7 +35,8 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return `The run is kept in the data directory from its first moment: after a crash, a kill or
 Ctrl-C, 'orpine wait @last' goes on where it stood. Progress goes to standard error; -o jsonl
-prints every event and streamed piece instead.
+prints every event and streamed piece instead. While another process drives the data directory,
+the run is started and driven there.
 
 Models: openai/NAME (OPENAI_API_KEY, OPENAI_BASE_URL), anthropic/NAME (ANTHROPIC_API_KEY), and
 without a key script/FILE and builtin/outline.
@@ -38,13 +44,17 @@ without a key script/FILE and builtin/outline.
 Examples:
   orpine run agent.yaml "What is new?"
   orpine run agents.yaml#reviewer < diff.txt
-  orpine run agent.yaml hello --model builtin/outline -o json`
+  orpine run agent.yaml hello --model builtin/outline -o json
+  orpine run --server http://127.0.0.1:7420 reviewer "Look at this."`
 }
 
 // Run starts a run of an agent and follows it.
 func (c *runCmd) Run(ctx context.Context, a *app) error {
-	if strings.HasPrefix(c.Name, "@") {
-		return durable.Errorf(durable.CodeInvalid, "--name %s: names that begin with @ are references", c.Name)
+	if err := goodName(c.Name); err != nil {
+		return err
+	}
+	if a.far() {
+		return c.runFar(ctx, a)
 	}
 	d, err := a.definition(c.File, c.Model)
 	if err != nil {
@@ -58,6 +68,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	rt, err := a.openTo(ctx, c.Detach)
+	if errors.Is(err, durable.ErrConflict) {
+		return c.runOther(ctx, a, d, input)
+	}
 	if err != nil {
 		return err
 	}
@@ -78,7 +91,84 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if err := begin(); err != nil {
 		return closing(err, rt)
 	}
-	return closing(a.printStarted(ctx, &rt.Reader, req.ID), rt)
+	return closing(a.printStarted(ctx, rt, req.ID), rt)
+}
+
+// goodName refuses the name of a run that a reference could not mean. Error: invalid.
+func goodName(name string) error {
+	if strings.HasPrefix(name, "@") {
+		return durable.Errorf(durable.CodeInvalid, "--name %s: names that begin with @ are references", name)
+	}
+	return nil
+}
+
+// runFar starts the run on the server that was named: of an agent of a file here, or of one
+// that the server has.
+func (c *runCmd) runFar(ctx context.Context, a *app) error {
+	req := client.StartRun{Name: c.Name}
+	path, _, _ := strings.Cut(c.File, "#")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && agentName.MatchString(c.File) {
+		if c.Model != "" {
+			return durable.Errorf(durable.CodeInvalid, "--model goes with a file: agent %s is the server's, and so is its model", c.File)
+		}
+		req.Agent = c.File
+	} else {
+		d, err := a.definition(c.File, c.Model)
+		if err != nil {
+			return err
+		}
+		if req.Definition, err = json.Marshal(d); err != nil {
+			return err
+		}
+	}
+	var err error
+	if req.Text, err = c.input(a); err != nil {
+		return err
+	}
+	far, err := a.dial()
+	if err != nil {
+		return err
+	}
+	run, err := far.Start(ctx, req)
+	if err != nil {
+		if req.Agent != "" && errors.Is(err, durable.ErrNotFound) {
+			err = durable.Errorf(durable.CodeNotFound, "there is no file %s here, and the server has %w", c.File, err)
+		}
+		return closing(err, far)
+	}
+	fmt.Fprintf(a.stderr, "run %s  %s\n", run.ID, run.Name)
+	if c.Detach {
+		return closing(a.printStarted(ctx, far, run.ID), far)
+	}
+	return closing(a.attend(ctx, far, run.ID, -1, c.Answer), far)
+}
+
+// agentName is how agents of a server are called.
+var agentName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+
+// runOther starts the run in the process that owns the data directory, and looks on.
+func (c *runCmd) runOther(ctx context.Context, a *app, d agent.Definition, input string) error {
+	definition, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	door, err := a.knock()
+	if err != nil {
+		return err
+	}
+	run, err := door.Start(ctx, client.StartRun{ID: orpine.NewRunID(), Definition: definition, Text: input, Name: c.Name})
+	if err = closing(err, door); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "run %s  %s, driven by another process\n", run.ID, run.Name)
+	r, _, err := a.readHere(ctx, string(run.ID))
+	if err != nil {
+		return err
+	}
+	if c.Detach {
+		return closing(a.printStarted(ctx, r, run.ID), r)
+	}
+	return closing(a.lookOn(ctx, r, run.ID, c.Answer), r)
 }
 
 // start starts a run and says so.
@@ -152,7 +242,7 @@ func (c *runCmd) input(a *app) (string, error) {
 }
 
 // printStarted prints a run that is left to others: its ID, or all of it in the other formats.
-func (a *app) printStarted(ctx context.Context, rt *orpine.Reader, id durable.RunID) error {
+func (a *app) printStarted(ctx context.Context, rt runs, id durable.RunID) error {
 	run, err := rt.Get(ctx, id)
 	if err != nil {
 		return err

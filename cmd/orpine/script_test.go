@@ -272,7 +272,7 @@ func gather(r io.Reader, all *strings.Builder, want *regexp.Regexp, found chan<-
 func environ(ts *testscript.TestScript) []string {
 	var list []string
 	for _, name := range []string{
-		"PATH", "HOME", "TMPDIR", "NO_COLOR", "TERM", "ORPINE_DATA",
+		"PATH", "HOME", "TMPDIR", "NO_COLOR", "TERM", "ORPINE_DATA", "ORPINE_SERVER", "ORPINE_TOKEN",
 		"OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY",
 	} {
 		if v := ts.Getenv(name); v != "" {

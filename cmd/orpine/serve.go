@@ -48,7 +48,7 @@ Examples:
 func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
 	cfg := a.config()
-	cfg.KeepDeltas, cfg.Log = true, log
+	cfg.KeepDeltas, cfg.Log, cfg.OnStatus = true, log, a.hooks.Changed
 	if err := c.bounds(a, &cfg); err != nil {
 		return err
 	}
@@ -57,11 +57,18 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	o := &owned{Runtime: rt, gentle: func() bool { return true }, patience: c.Drain}
-	s, err := server.New(ctx, server.Config{Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Tools: toolsOf(cfg)})
+	s, err := server.New(ctx, server.Config{
+		Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Tools: toolsOf(cfg), Webhooks: a.hooks,
+		Programs: func() ([]durable.Program, error) { return orpine.Programs(cfg) },
+	})
 	if err != nil {
 		return closing(err, o)
 	}
 	defer func() { err = errors.Join(err, s.Close(), o.Close()) }()
+	if err := a.hooks.Start(ctx, rt); err != nil {
+		return err
+	}
+	defer a.hooks.Stop()
 	var at fileState
 	if c.File != "" {
 		if at, err = c.load(ctx, a, s, at); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -66,12 +67,15 @@ func (c *showCmd) Run(ctx context.Context, a *app) error {
 			continue
 		}
 		add("waits for", waitsFor(durable.Run{Waits: []durable.Wait{w}}, lastSegment(steps)))
-		if w.Interrupt != nil {
-			add("  answer with", fmt.Sprintf("orpine answer%s %s TEXT", a.dataFlag(), run.ID))
+		if w.Interrupt != nil && w.Interrupt.Kind == agent.ApprovalKind {
+			add("  call", oneLine(wishText(*w.Interrupt), callWidth))
+			add("  decide with", fmt.Sprintf("orpine approve%s %s, or reject, edit, respond", a.where(), run.ID))
+		} else if w.Interrupt != nil {
+			add("  answer with", fmt.Sprintf("orpine answer%s %s TEXT", a.where(), run.ID))
 		}
 		if w.Kind == durable.WaitInDoubt {
 			add("  resolve with", fmt.Sprintf("orpine resolve%s %s %s --done JSON | --retry | --fail REASON",
-				a.dataFlag(), run.ID, durable.StepID{Segment: lastSegment(steps), Command: w.Command}))
+				a.where(), run.ID, durable.StepID{Segment: lastSegment(steps), Command: w.Command}))
 		}
 	}
 	for _, s := range steps {

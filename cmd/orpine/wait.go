@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -33,12 +32,15 @@ func (c *waitCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := r.Close(); err != nil {
+		return err
+	}
 	if c.Timeout <= 0 {
-		return c.wait(ctx, a, r, id)
+		return c.wait(ctx, a, id)
 	}
 	limited, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	err = c.wait(limited, a, r, id)
+	err = c.wait(limited, a, id)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return a.timedOut(ctx, id, c.Timeout)
 	}
@@ -65,11 +67,23 @@ func (a *app) timedOut(ctx context.Context, id durable.RunID, after time.Duratio
 	if why := waitsFor(run, 0); why != "" {
 		text += " (" + oneLine(why, waitsWidth) + ")"
 	}
-	return &timeoutError{text + fmt.Sprintf("; it is kept. Go on with: orpine wait%s %s", a.dataFlag(), id)}
+	return &timeoutError{text + fmt.Sprintf("; it is kept. Go on with: orpine wait%s %s", a.where(), id)}
 }
 
-// wait waits, and closes the reader.
-func (c *waitCmd) wait(ctx context.Context, a *app, r *orpine.Reader, id durable.RunID) error {
+// wait waits on the server, here, or beside the process that drives the run.
+func (c *waitCmd) wait(ctx context.Context, a *app, id durable.RunID) error {
+	if a.far() {
+		far, err := a.dial()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "run %s\n", id)
+		return closing(a.attend(ctx, far, id, -1, c.Answer), far)
+	}
+	r, _, err := a.readHere(ctx, string(id))
+	if err != nil {
+		return err
+	}
 	rt, err := a.open(ctx)
 	if errors.Is(err, durable.ErrConflict) {
 		fmt.Fprintf(a.stderr, "run %s is driven by another process\n", id)
@@ -98,7 +112,7 @@ func (a *app) driveFrom(ctx context.Context, rt *owned, id durable.RunID, from i
 	if err == nil && run.Status.Final() {
 		err = a.afterwards(ctx, &rt.Reader, run)
 	}
-	return errors.Join(a.finish(ctx, &rt.Reader, run, err), rt.Close())
+	return errors.Join(a.finish(ctx, here{&rt.Reader}, run, err), rt.Close())
 }
 
 // How often a run that another process drives is looked at, and after how many looks it is
@@ -108,30 +122,23 @@ const (
 	otherLooks    = 5
 )
 
-// lookOn waits for a run that another process drives, and drives it here from the moment
-// on at which nobody owns the data directory any more.
-func (a *app) lookOn(ctx context.Context, r *orpine.Reader, id durable.RunID, answer string) error {
-	run, o, err := a.watchOther(ctx, r, id)
-	if o != nil {
-		fmt.Fprintln(a.stderr, "the other process is gone: this one goes on")
-		return a.drive(ctx, o, id, answer, nil)
-	}
-	if err == nil && run.Status.Final() {
-		err = a.afterwards(ctx, r, run)
-	}
-	return a.finish(ctx, r, run, err)
-}
-
 // watchOther waits until a run that another process drives comes to rest, or until that
 // process is gone: then it returns the data directory, opened. To try is to ask for its
 // lock, which the owner does not notice.
-func (a *app) watchOther(ctx context.Context, r *orpine.Reader, id durable.RunID) (durable.Run, *owned, error) {
+func (a *app) watchOther(ctx context.Context, r here, id durable.RunID) (durable.Run, *owned, error) {
 	tick := time.NewTicker(otherInterval)
 	defer tick.Stop()
 	for look := 1; ; look++ {
 		run, err := r.Get(ctx, id)
-		if err != nil || run.Status.Final() || run.Status == durable.Blocked || run.NeedsPerson() {
+		if err != nil || run.Status.Final() {
 			return run, nil, err
+		}
+		asking, still, err := standing(ctx, r, run)
+		if err != nil {
+			return run, nil, err
+		}
+		if still && asking != nil {
+			return *asking, nil, nil
 		}
 		if look%otherLooks == 0 {
 			o, err := a.open(ctx)

@@ -77,6 +77,9 @@ func (d *Door) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	err := d.server.Shutdown(ctx) // removes the socket too
+	if err != nil {
+		err = d.server.Close() // who still looks on is cut off
+	}
 	d.served.Wait()
 	return errors.Join(err, d.at.dir.Close())
 }

@@ -94,3 +94,29 @@ func TestNoHandler(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCloseOnWaiting: who still waits for an answer when the door is closed is cut off after a
+// while, and that is no error.
+func TestCloseOnWaiting(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	came := make(chan struct{})
+	door := open(t, dir, func() (http.Handler, error) {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			close(came)
+			<-r.Context().Done()
+		}), nil
+	})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := knock(t, dir)
+		answered <- err
+	}()
+	<-came
+	if err := door.Close(); err != nil {
+		t.Errorf("got %v", err)
+	}
+	if err := <-answered; err == nil {
+		t.Error("who waited got an answer")
+	}
+}

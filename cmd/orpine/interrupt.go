@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/durable"
+)
+
+// answerJSON is an answer as JSON: what is typed, unless that is JSON already.
+func answerJSON(text string) json.RawMessage {
+	if json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	data, err := json.Marshal(text)
+	if err != nil {
+		panic(fmt.Sprintf("orpine: a string does not marshal: %v", err))
+	}
+	return data
+}
+
+// answerTo is what was typed as an answer to an interrupt. To an approval a word of its own
+// is enough, and anything else is told to the agent in place of a result.
+func answerTo(i durable.Interrupt, text string) json.RawMessage {
+	if i.Kind != agent.ApprovalKind {
+		return answerJSON(text)
+	}
+	var d durable.Decision
+	if json.Unmarshal([]byte(text), &d) == nil && d.Action != "" {
+		return json.RawMessage(text)
+	}
+	if action := durable.Action(strings.ToLower(text)); action == durable.Accept || action == durable.Reject {
+		return decided(durable.Decision{Action: action})
+	}
+	return decided(durable.Decision{Action: durable.Respond, Text: text})
+}
+
+func decided(d durable.Decision) json.RawMessage {
+	data, err := json.Marshal(d)
+	if err != nil {
+		panic(fmt.Sprintf("orpine: a decision does not marshal: %v", err)) // its arguments were checked
+	}
+	return data
+}
+
+// ask asks the person at the terminal. Nil means that they leave it open.
+func (a *app) ask(ctx context.Context, i durable.Interrupt) (json.RawMessage, error) {
+	if i.Kind == agent.ApprovalKind {
+		return a.askApproval(ctx, i)
+	}
+	if f, ok := formOf(i.Schema); ok {
+		return a.fill(ctx, f)
+	}
+	text, err := a.prompt(ctx, i)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	return answerTo(i, text), nil
+}
+
+// askApproval shows the call that is to be decided on and asks what to do with it.
+func (a *app) askApproval(ctx context.Context, i durable.Interrupt) (json.RawMessage, error) {
+	fmt.Fprintf(a.stderr, "  call %s\n", wishText(i))
+	for {
+		fmt.Fprintln(a.stderr, "(accept, edit, reject, respond; an empty line leaves it open)")
+		word, err := a.line(ctx, "")
+		if err != nil || word == "" {
+			return nil, err
+		}
+		d := durable.Decision{Action: actionOf(word)}
+		switch d.Action {
+		case durable.Accept:
+			return decided(d), nil
+		case durable.Reject:
+			d.Reason, err = a.line(ctx, "why")
+			return decided(d), err
+		case durable.Respond:
+			if d.Text, err = a.line(ctx, "what the agent is told"); err != nil || d.Text == "" {
+				return nil, err
+			}
+			return decided(d), nil
+		case durable.Edit:
+			text, err := a.line(ctx, "arguments as JSON")
+			if err != nil || text == "" {
+				return nil, err
+			}
+			if d.Args, err = argsOf(text); err == nil {
+				return decided(d), nil
+			}
+			fmt.Fprintln(a.stderr, err)
+		default:
+			fmt.Fprintf(a.stderr, "%q is none of them\n", word)
+		}
+	}
+}
+
+// actionOf is the action that a word begins; "" = none, or more than one.
+func actionOf(word string) durable.Action {
+	word = strings.ToLower(word)
+	var found durable.Action
+	for _, action := range []durable.Action{durable.Accept, durable.Edit, durable.Reject, durable.Respond} {
+		if strings.HasPrefix(string(action), word) {
+			if found != "" {
+				return ""
+			}
+			found = action
+		}
+	}
+	return found
+}
+
+// argsOf reads the arguments of a call. Error: invalid.
+func argsOf(text string) (json.RawMessage, error) {
+	var args map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &args); err != nil || args == nil {
+		return nil, durable.Errorf(durable.CodeInvalid, "the arguments of a call are a JSON object, such as '{\"amount\": 5}', not %s", text)
+	}
+	return json.RawMessage(text), nil
+}
+
+// wishText is the call that an approval is about, in one line.
+func wishText(i durable.Interrupt) string {
+	var w agent.Wish
+	if i.Kind != agent.ApprovalKind || json.Unmarshal(i.Value, &w) != nil {
+		return i.Prompt
+	}
+	return w.Tool + " " + string(w.Args)
+}

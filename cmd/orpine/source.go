@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"strconv"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/event"
+)
+
+// source is where verbs read: a data directory, or a server.
+type source interface {
+	runs
+	journals
+	Tree(ctx context.Context, id durable.RunID) (*client.Node, error)
+	Questions(ctx context.Context, f durable.Filter) ([]orpine.Question, error)
+	PlanFork(ctx context.Context, id durable.RunID, req orpine.ForkRequest) (*orpine.ForkPlan, error)
+	Close() error
+}
+
+// runs are the runs of a source.
+type runs interface {
+	Find(ctx context.Context, ref string) (durable.RunID, error)
+	Get(ctx context.Context, id durable.RunID) (durable.Run, error)
+	List(ctx context.Context, f durable.Filter) ([]durable.Run, error)
+}
+
+// journals are what the runs of a source have done.
+type journals interface {
+	Steps(ctx context.Context, id durable.RunID) ([]durable.Step, error)
+	Entries(ctx context.Context, id durable.RunID, after int64, limit int) ([]durable.Entry, error)
+	Blob(ctx context.Context, id durable.RunID, ref durable.Ref) ([]byte, error)
+	Follow(ctx context.Context, id durable.RunID, after int64) iter.Seq2[*event.Item, error]
+}
+
+var (
+	_ source = here{}
+	_ source = remote{}
+)
+
+// here is the data directory as a source.
+type here struct{ *orpine.Reader }
+
+// Blob implements journals: in a directory a value is found whoever refers to it.
+func (h here) Blob(ctx context.Context, _ durable.RunID, ref durable.Ref) ([]byte, error) {
+	return h.Reader.Blob(ctx, ref)
+}
+
+// far reports whether a server was named: then no data directory is touched.
+func (a *app) far() bool { return a.flags.Server != "" }
+
+// dial makes a client of the server that was named.
+func (a *app) dial() (remote, error) {
+	c, err := client.New(client.Config{URL: a.flags.Server, Token: a.flags.Token, Agent: "orpine/" + version})
+	return remote{Client: c}, err
+}
+
+// source opens the data directory for reading, or reaches for the server.
+func (a *app) source(ctx context.Context) (source, error) {
+	if a.far() {
+		return a.dial()
+	}
+	r, err := orpine.OpenReader(ctx, a.flags.Data)
+	return here{r}, err
+}
+
+// read is source for one run, which it finds.
+func (a *app) read(ctx context.Context, ref string) (source, durable.RunID, error) {
+	s, err := a.source(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := s.Find(ctx, ref)
+	if err != nil {
+		return nil, "", closing(err, s)
+	}
+	return s, id, nil
+}
+
+// readHere is read for what is done in the data directory itself.
+func (a *app) readHere(ctx context.Context, ref string) (here, durable.RunID, error) {
+	r, err := orpine.OpenReader(ctx, a.flags.Data)
+	if err != nil {
+		return here{}, "", err
+	}
+	id, err := r.Find(ctx, ref)
+	if err != nil {
+		return here{}, "", closing(err, r)
+	}
+	return here{r}, id, nil
+}
+
+// onlyHere refuses a verb that looks at this machine when a server was named.
+func (a *app) onlyHere(verb string) error {
+	if !a.far() {
+		return nil
+	}
+	return durable.Errorf(durable.CodeInvalid, "orpine %s works on a data directory of this machine, not through a server: run it there, or leave out --server and ORPINE_SERVER", verb)
+}
+
+// List implements runs: as many as are asked for, however long a page is.
+func (r remote) List(ctx context.Context, f durable.Filter) ([]durable.Run, error) {
+	const page = 1000
+	most := f.Limit
+	f.Limit = min(most, page)
+	var list []durable.Run
+	for run, err := range r.All(ctx, f) {
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, run); len(list) == most {
+			break
+		}
+	}
+	return list, nil
+}
+
+// Blob implements journals.
+func (r remote) Blob(ctx context.Context, id durable.RunID, ref durable.Ref) ([]byte, error) {
+	return r.Client.Blob(ctx, ref, id)
+}
+
+// Follow implements journals.
+func (r remote) Follow(ctx context.Context, id durable.RunID, after int64) iter.Seq2[*event.Item, error] {
+	w := client.Watch{Alone: true}
+	if after >= 0 {
+		w.After = strconv.FormatInt(after, 10)
+	}
+	return func(yield func(*event.Item, error) bool) {
+		for item, err := range r.Watch(ctx, id, w) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if item.Event != nil && !yield(&event.Item{Event: item.Event}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Questions implements source.
+func (r remote) Questions(ctx context.Context, _ durable.Filter) ([]orpine.Question, error) {
+	found, err := r.Client.Questions(ctx, "")
+	list := make([]orpine.Question, len(found))
+	for i, q := range found {
+		list[i] = orpine.Question(q)
+	}
+	return list, err
+}
+
+// PlanFork implements source.
+func (r remote) PlanFork(ctx context.Context, id durable.RunID, req orpine.ForkRequest) (*orpine.ForkPlan, error) {
+	text, err := r.Client.PlanFork(ctx, id, forkOf(req))
+	if err != nil {
+		return nil, err
+	}
+	var p orpine.ForkPlan
+	if err := json.Unmarshal(text, &p); err != nil {
+		return nil, durable.Errorf(durable.CodeUnavailable, "read the plan of the fork: %w", err)
+	}
+	return &p, nil
+}
