@@ -136,6 +136,11 @@ func (r *Runtime) Start(ctx context.Context, req durable.StartRequest) (durable.
 	return r.engine.Start(ctx, req)
 }
 
+// Begin is Start for who wants to know what the run is by then; see embedded.Engine.Begin.
+func (r *Runtime) Begin(ctx context.Context, req durable.StartRequest) (durable.Run, error) {
+	return r.engine.Begin(ctx, req)
+}
+
 // Run starts a run of a program and returns it once it is final or blocked.
 func (r *Runtime) Run(ctx context.Context, req durable.StartRequest) (durable.Run, error) {
 	id, err := r.engine.Start(ctx, req)

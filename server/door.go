@@ -127,11 +127,15 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) (*http.Request, e
 		}
 		return r, durable.Errorf(durable.CodeNotFound, "there is nothing at %s", r.URL.Path)
 	}
-	id, err := s.admit(r, route)
+	id, line, err := s.admit(r, route)
 	if err != nil {
 		return r, err
 	}
-	r = r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
+	ctx := context.WithValue(r.Context(), identityKey{}, id)
+	if line != nil {
+		ctx = context.WithValue(ctx, notedKey{}, line)
+	}
+	r = r.WithContext(ctx)
 	return r, checkBody(w, r, route.Body)
 }
 

@@ -67,6 +67,9 @@ func add[I, O any](s *Server, r Route, handle func(context.Context, *I) (*O, err
 		ctx, cancel := context.WithTimeout(ctx, r.Time)
 		defer cancel()
 		out, err := handle(ctx, in)
+		if unnoted := noted(ctx); err == nil {
+			err = unnoted
+		}
 		if err != nil {
 			return nil, s.problemOf(ctx, err)
 		}
@@ -84,7 +87,11 @@ func (s *Server) raw(r Route, op huma.Operation, handle func(http.ResponseWriter
 	}
 	s.api.OpenAPI().AddOperation(&op)
 	s.mux.HandleFunc(r.pattern(), func(w http.ResponseWriter, req *http.Request) {
-		if err := handle(w, req); err != nil {
+		err := noted(req.Context()) // it writes its answer itself
+		if err == nil {
+			err = handle(w, req)
+		}
+		if err != nil {
 			s.refuse(w, req, err)
 		}
 	})
@@ -109,25 +116,37 @@ func who(ctx context.Context) access.Identity {
 }
 
 // admit decides whether a request is let in, and has it noted where it would change
-// something. Errors: a problem with 401, denied.
-func (s *Server) admit(r *http.Request, route Route) (access.Identity, error) {
+// something: the line is written while the request is carried out, and is durable before it is
+// answered. Where nothing can be noted nothing is done. Errors: a problem with 401, denied.
+func (s *Server) admit(r *http.Request, route Route) (access.Identity, <-chan error, error) {
 	ctx := r.Context()
 	id, err := s.identify(ctx, r.Header.Get("Authorization"))
 	if route.Scope == Public {
-		return id, nil
+		return id, nil, nil
 	}
 	if err == nil && !id.May(route.Scope) {
 		err = denied(id, route.Scope)
 	}
 	if r.Method == http.MethodGet && err == nil {
-		return id, nil
+		return id, nil, nil
 	}
 	line := client.AuditLine{Who: id.Name, Tenant: id.Tenant, Method: r.Method, Path: r.URL.Path, From: r.RemoteAddr}
-	if err != nil {
-		line.Code = string(s.problemOf(ctx, err).Code)
+	if err == nil {
+		noted, failed := s.audit.Note(line)
+		return id, noted, failed
 	}
-	if noted := s.audit.Append(context.WithoutCancel(ctx), line); noted != nil && err == nil {
-		err = noted // what cannot be noted is not done
+	line.Code = string(s.problemOf(ctx, err).Code)
+	_ = s.audit.Append(context.WithoutCancel(ctx), line) // it is refused either way
+	return id, nil, err
+}
+
+type notedKey struct{}
+
+// noted returns once the line about a request is durable; at once where there is none.
+func noted(ctx context.Context) error {
+	line, _ := ctx.Value(notedKey{}).(<-chan error)
+	if line == nil {
+		return nil
 	}
-	return id, err
+	return <-line // the log always tells
 }

@@ -134,17 +134,11 @@ func (s *Server) start(ctx context.Context, key string, in client.StartRun) (dur
 	if req.ID, err = s.once(ctx, "start-run", key, req.Tenant, in, in.ID); err != nil {
 		return durable.Run{}, err
 	}
-	id, err := s.rt.Start(ctx, req)
+	run, err := s.rt.Begin(ctx, req)
 	if errors.Is(err, durable.ErrConflict) && key != "" && in.ID == "" {
-		id, err = req.ID, nil // it is there already
+		return s.rt.Get(ctx, req.ID) // it is there already
 	}
-	if err != nil {
-		return durable.Run{}, err
-	}
-	if run, err := s.rt.Get(ctx, id); err == nil {
-		return run, nil
-	}
-	return durable.Run{ID: id, Name: req.Name, Program: req.Program, Tenant: req.Tenant, Status: durable.Queued}, nil
+	return run, err
 }
 
 // ownPrograms are those of the runtime itself: what they are told is not for others to say.

@@ -254,11 +254,18 @@ func (e *Engine) Ready() error {
 
 // Start implements durable.Engine.
 func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.RunID, error) {
+	run, err := e.Begin(ctx, req)
+	return run.ID, err
+}
+
+// Begin is Start for who wants to know what the run is by the time it is durable; one that has
+// ended by then comes without its output.
+func (e *Engine) Begin(ctx context.Context, req durable.StartRequest) (durable.Run, error) {
 	if _, ok := e.programs[req.Program]; !ok {
-		return "", durable.Errorf(durable.CodeInvalid, "no program %q; known: %s", req.Program, strings.Join(e.names(), ", "))
+		return durable.Run{}, durable.Errorf(durable.CodeInvalid, "no program %q; known: %s", req.Program, strings.Join(e.names(), ", "))
 	}
 	if len(req.Input) > 0 && !json.Valid(req.Input) {
-		return "", durable.Errorf(durable.CodeInvalid, "start %s: the input is not JSON", req.Program)
+		return durable.Run{}, durable.Errorf(durable.CodeInvalid, "start %s: the input is not JSON", req.Program)
 	}
 	chosen := req.ID != ""
 	if !chosen {
@@ -267,7 +274,7 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 	run, started := e.birth(req, "", 0)
 	l, err := e.enlist(ctx, run, chosen)
 	if err != nil {
-		return "", fmt.Errorf("start %s: %w", req.Program, e.sure(ctx, req.ID, err))
+		return durable.Run{}, fmt.Errorf("start %s: %w", req.Program, e.sure(ctx, req.ID, err))
 	}
 	defer l.release()
 	done := make(chan error, 1)
@@ -280,9 +287,11 @@ func (e *Engine) Start(ctx context.Context, req durable.StartRequest) (durable.R
 		err = await(ctx, done)
 	}
 	if err != nil {
-		return "", fmt.Errorf("start %s: %w", req.Program, err)
+		return durable.Run{}, fmt.Errorf("start %s: %w", req.Program, err)
 	}
-	return req.ID, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return journal.View(l.run), nil
 }
 
 func (e *Engine) names() []string { return slices.Sorted(maps.Keys(e.programs)) }

@@ -131,7 +131,7 @@ func (a *Audit) Damaged() error { return a.damaged }
 // stops it until it is opened again; the cause of ctx when it ends first: then the line is
 // written all the same if that can be.
 func (a *Audit) Append(ctx context.Context, line client.AuditLine) error {
-	done, err := a.enqueue(line)
+	done, err := a.Note(line)
 	if err != nil {
 		return err
 	}
@@ -143,8 +143,9 @@ func (a *Audit) Append(ctx context.Context, line client.AuditLine) error {
 	}
 }
 
-// enqueue gives a line its place and hands it to the writer.
-func (a *Audit) enqueue(line client.AuditLine) (<-chan error, error) {
+// Note is Append for who has something else to do meanwhile: done is told once the line is
+// durable, or cannot be. Where the log takes no more lines that is said at once.
+func (a *Audit) Note(line client.AuditLine) (done <-chan error, err error) {
 	for _, s := range []*string{&line.Who, &line.Tenant, &line.Method, &line.Path, &line.From, &line.Code} {
 		*s = strings.ToValidUTF8((*s)[:min(len(*s), textMax)], "\ufffd") // as JSON carries it
 	}
@@ -167,13 +168,13 @@ func (a *Audit) enqueue(line client.AuditLine) (<-chan error, error) {
 		return nil, durable.Errorf(durable.CodeInvalid, "audit line of %s: %w", line.Who, err)
 	}
 	a.head = head{line.N, line.Hash}
-	done := make(chan error, 1)
-	a.queue = append(a.queue, waiting{store.RecordChange{Kind: auditKind, Key: keyOfLine(line.N), Data: data}, a.head, done})
+	told := make(chan error, 1)
+	a.queue = append(a.queue, waiting{store.RecordChange{Kind: auditKind, Key: keyOfLine(line.N), Data: data}, a.head, told})
 	select {
 	case a.wake <- struct{}{}:
 	default:
 	}
-	return done, nil
+	return told, nil
 }
 
 // Close writes what was appended and ends the writer. It may be called more than once.
