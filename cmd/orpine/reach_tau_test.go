@@ -50,9 +50,9 @@ func TestTauTasks(t *testing.T) {
 	if traces == "" {
 		t.Skip("no shared/data/tau_traces.json beside this checkout or above it")
 	}
-	n, kills, delay := 30, 2, 40*time.Millisecond
+	n, kills, delay, gap := 30, 2, 40*time.Millisecond, 40*time.Millisecond
 	if *tauKills > 0 {
-		n, kills, delay = 1000, *tauKills, 200*time.Millisecond
+		n, kills, delay, gap = 1000, *tauKills, 600*time.Millisecond, 200*time.Millisecond
 	}
 	seed := *stormSeed
 	if seed == 0 {
@@ -69,8 +69,13 @@ func TestTauTasks(t *testing.T) {
 			}
 		})
 	}
+	select {
+	case <-f.half:
+	case <-time.After(time.Minute):
+		t.Error("after a minute half of the tasks have not begun")
+	}
 	for range kills {
-		<-time.After(time.Duration((0.25 + 2*r.Float64()) * float64(delay)))
+		<-time.After(time.Duration((0.25 + 2*r.Float64()) * float64(gap)))
 		f.server.restart()
 	}
 	all.Wait()
@@ -104,13 +109,15 @@ type tau struct {
 	http   *http.Client
 	tasks  []*tauTask
 
+	begun                            atomic.Int64  // tasks
+	half                             chan struct{} // closed when half of them have
 	again, doubts, happened, resumed atomic.Int64
 }
 
 // newTau serves the agents, and plans up to n tasks, spread over all of them.
 func newTau(t *testing.T, traces string, n int, delay time.Duration) *tau {
 	t.Helper()
-	f := &tau{t: t, led: newStormLedger(t), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}}
+	f := &tau{t: t, led: newStormLedger(t), half: make(chan struct{}), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}}
 	t.Cleanup(f.http.CloseIdleConnections)
 	data, err := os.ReadFile(traces)
 	if err != nil {
@@ -164,6 +171,9 @@ func (f *tau) play(task *tauTask) error {
 			return errors.Join(err, fmt.Errorf("start no. %d gave run %q, the one before %q", i+1, id, task.run))
 		}
 		task.run = id
+		if i == 0 && f.begun.Add(1) == int64(len(f.tasks)+1)/2 {
+			close(f.half)
+		}
 	}
 	for {
 		run, err := f.client.Rest(ctx, task.run)
