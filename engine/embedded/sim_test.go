@@ -228,11 +228,11 @@ func (s *simulation) meddle() {
 	}
 	r := runs[s.rng.IntN(len(runs))]
 	switch s.rng.IntN(30) {
-	case 0:
+	case 0, 1:
 		s.order("cancel", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Cancel(ctx, r.ID, "canceled") })
-	case 1:
+	case 2, 3:
 		s.order("kill", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Kill(ctx, r.ID, "killed") })
-	case 2, 3, 4:
+	case 4, 5, 6:
 		s.order("pause", r.ID, "", func(ctx context.Context, e *embedded.Engine) error { return e.Pause(ctx, r.ID, "") })
 	default:
 		s.serve(r)
