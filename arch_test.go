@@ -41,7 +41,7 @@ var onlyBelow = map[string][]string{
 	"client":          {"durable", "model"},
 	"config":          {"durable", "agent"},
 	// Who may come in is decided without knowing what there is inside.
-	"server/access": {"durable", "store", "client"},
+	"server/access": {"durable", "store", "client", "config"},
 }
 
 // outside says which rooms alone may use a third-party or heavy package, or any

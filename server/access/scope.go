@@ -2,9 +2,9 @@ package access
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -75,44 +75,16 @@ func checkScopes(list []string, tenant string) error {
 
 // didYouMean is the hint for an unknown scope: the nearest known one, else all of them.
 func didYouMean(scope string) string {
-	known := []string{everything}
+	var known []string
 	for _, s := range scopes {
 		noun, _, _ := strings.Cut(s, ":")
 		known = append(known, s, noun+":*")
 	}
-	best, nearest := "", 4 // so many letters may be wrong, less one
-	for _, k := range known {
-		if d := distance(scope, k); d < nearest && d < len(k) {
-			best, nearest = k, d
-		}
+	if slices.Contains(known, scope+":*") {
+		return `did you mean "` + scope + `:*"?`
 	}
-	if best == "" {
-		return "there are " + strings.Join(scopes[:], ", ") + ", and * for all of them"
+	if hint := config.DidYouMean(scope, known, ""); hint != "" {
+		return hint
 	}
-	return "did you mean " + strconv.Quote(best) + "?"
-}
-
-// distance counts the letters to insert, delete or replace between a and b.
-func distance(a, b string) int {
-	const longest = 64 // no scope is longer; bounds the work on hostile input
-	if len(a) > longest {
-		return len(a) + len(b)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := corner
-			if a[i] != b[j] {
-				replace++
-			}
-			corner = row[j+1]
-			row[j+1] = min(row[j]+1, row[j+1]+1, replace)
-		}
-	}
-	return row[len(b)]
+	return "there are " + strings.Join(scopes[:], ", ") + ", and * for all of them"
 }

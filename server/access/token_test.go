@@ -96,7 +96,7 @@ func TestTokenRefused(t *testing.T) {
 		{"far off", client.NewToken{Name: "a", Scopes: []string{"administrator"}}, `unknown scope "administrator"; there are runs:read, runs:write,`},
 		{"empty scope", client.NewToken{Name: "a", Scopes: []string{""}}, `unknown scope ""; there are`},
 		{"bare colon", client.NewToken{Name: "a", Scopes: []string{":*"}}, `unknown scope ":*"`},
-		{"half a wildcard", client.NewToken{Name: "a", Scopes: []string{"ru*"}}, `unknown scope "ru*"; did you mean "runs:*"?`},
+		{"half a wildcard", client.NewToken{Name: "a", Scopes: []string{"ru*"}}, `unknown scope "ru*"; there are`},
 		{"very long", client.NewToken{Name: "a", Scopes: []string{strings.Repeat("runs:read", 1e5)}}, `unknown scope "runs:read`},
 		{"tenant with tokens", client.NewToken{Name: "a", Scopes: []string{"tokens:write"}, Tenant: "acme"}, "tokens:write reaches more than one tenant"},
 		{"tenant with all tokens", client.NewToken{Name: "a", Scopes: []string{"tokens:*"}, Tenant: "acme"}, "cannot have tokens:*"},
