@@ -51,7 +51,7 @@ func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) err
 	if a.Always != durable.ThisAgent && a.Always != durable.Anybody {
 		return r.Reply(ctx, id, durable.Reply{Interrupt: a.Interrupt, Value: value, By: a.By, Digest: a.Digest})
 	}
-	run, i, err := r.asked(ctx, id, a.Interrupt)
+	run, i, err := r.asks(ctx, id, a.Interrupt)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,9 @@ func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) err
 	if err := json.Unmarshal(i.Value, &wish); err != nil || i.Kind != agent.ApprovalKind {
 		return durable.Errorf(durable.CodeInvalid, "question %s of run %s is no approval of a call: nothing can be accepted for good", i.ID, id)
 	}
-	if err := r.Reply(ctx, id, durable.Reply{Interrupt: i.ID, Value: value, By: a.By, Digest: a.Digest}); err != nil || a.Action != durable.Accept {
-		return err
+	counts, err := r.engine.Reply(ctx, id, durable.Reply{Interrupt: i.ID, Value: value, By: a.By, Digest: a.Digest})
+	if err != nil || !counts || a.Action != durable.Accept {
+		return err // one voice of several decides nothing for good
 	}
 	s := Standing{Tenant: run.Tenant, Rule: agent.Rule{Agent: wish.Agent, Tool: wish.Tool}, By: a.By, Run: string(id), Time: time.Now().UTC()}
 	if a.Always == durable.Anybody {
@@ -109,8 +110,8 @@ func (r *Runtime) RemoveRule(ctx context.Context, tenant, id string) error {
 	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: id, Expect: record.Version})
 }
 
-// asked finds an open question of a run that waits.
-func (r *Reader) asked(ctx context.Context, id durable.RunID, interrupt string) (durable.Run, durable.Interrupt, error) {
+// asks finds an open question of a run.
+func (r *Runtime) asks(ctx context.Context, id durable.RunID, interrupt string) (durable.Run, durable.Interrupt, error) {
 	run, err := r.Get(ctx, id)
 	if err != nil {
 		return run, durable.Interrupt{}, err
@@ -119,6 +120,11 @@ func (r *Reader) asked(ctx context.Context, id durable.RunID, interrupt string) 
 	for _, w := range run.Waits {
 		if w.Kind == durable.WaitAnswer && (interrupt == "" || w.Interrupt.ID == interrupt) {
 			open = append(open, *w.Interrupt)
+		}
+	}
+	for _, a := range r.engine.Asking() {
+		if a.Run.ID == id && len(run.Waits) == 0 && (interrupt == "" || a.Interrupt.ID == interrupt) {
+			open = append(open, a.Interrupt)
 		}
 	}
 	switch {
@@ -140,7 +146,27 @@ type Question struct {
 	durable.Interrupt
 }
 
-// Questions lists what waits for a person in the runs that match, newest run first.
+// Questions lists what waits for a person in the runs that match: those that stand still,
+// newest first, and behind them those in which something else is still under way.
+func (r *Runtime) Questions(ctx context.Context, f durable.Filter) ([]Question, error) {
+	all, err := r.Reader.Questions(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	listed := map[string]bool{}
+	for _, q := range all {
+		listed[string(q.Run)+" "+q.ID] = true
+	}
+	for _, a := range r.engine.Asking() {
+		if (f.Tenant == "" || f.Tenant == a.Run.Tenant) && !listed[string(a.Run.ID)+" "+a.Interrupt.ID] {
+			all = append(all, Question{Run: a.Run.ID, Name: a.Run.Name, Tenant: a.Run.Tenant, Since: a.Since, Until: a.Until, Interrupt: a.Interrupt})
+		}
+	}
+	return all, nil
+}
+
+// Questions lists what waits for a person in the runs that match and stand still, newest
+// first.
 func (r *Reader) Questions(ctx context.Context, f durable.Filter) ([]Question, error) {
 	f.Statuses = []durable.Status{durable.Waiting}
 	var all []Question

@@ -121,7 +121,14 @@ func (r *Runtime) startAgain(ctx context.Context, run store.Run, req ForkRequest
 		ID: req.ID, Program: run.Program, Name: cmp.Or(req.Name, run.Name), Input: first[0].Input,
 		Queue: run.Queue, Priority: run.Priority, Tenant: run.Tenant, Share: run.Share,
 	}
-	if run.Definition != "" {
+	full, err := r.forkRequest(ctx, run.ID, req)
+	if err != nil {
+		return "", err
+	}
+	if full.Input != nil {
+		start.Input = full.Input
+	}
+	if start.Definition = full.Definition; start.Definition == nil && run.Definition != "" {
 		if start.Definition, err = r.journal.Get(ctx, durable.Ref{Hash: run.Definition}); err != nil {
 			return "", err
 		}

@@ -39,7 +39,11 @@ func (l *late) send() func(context.Context, durable.RunID, durable.Signal) error
 		if err != nil {
 			return err
 		}
-		return r.Signal(ctx, id, s)
+		err = r.Signal(ctx, id, s)
+		if run, gone := r.store.Run(ctx, id); errors.Is(err, durable.ErrConflict) && gone == nil && !run.Status.Final() {
+			return durable.Errorf(durable.CodeUnavailable, "run %s is %s: resume, cancel or kill it", id, run.Status)
+		}
+		return err
 	}
 }
 

@@ -238,7 +238,8 @@ func (r *Runtime) ResumeAs(ctx context.Context, id durable.RunID, by string) err
 
 // Reply answers an interrupt in somebody's name; see embedded.Engine.Reply.
 func (r *Runtime) Reply(ctx context.Context, id durable.RunID, reply durable.Reply) error {
-	return r.engine.Reply(ctx, id, reply)
+	_, err := r.engine.Reply(ctx, id, reply)
+	return err
 }
 
 // Steer tells an agent something while it is at work: it hears it at its next turn. Errors:

@@ -104,6 +104,8 @@ func (r *Reader) Turns(ctx context.Context, thread durable.RunID) ([]durable.Run
 		return nil, durable.Errorf(durable.CodeInvalid, "run %s is of program %s and no thread", thread, run.Program)
 	case run.Status.Final():
 		return nil, durable.Errorf(durable.CodeConflict, "thread %s has ended: %s", thread, run.Status)
+	case run.Status == durable.Paused, run.Status == durable.Blocked:
+		return nil, durable.Errorf(durable.CodeConflict, "thread %s is %s: resume it first", thread, run.Status)
 	}
 	return r.List(ctx, durable.Filter{Parent: thread, Oldest: true, Limit: maxUnder, Statuses: []durable.Status{
 		durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked,
@@ -143,7 +145,12 @@ func (r *Runtime) EditThread(ctx context.Context, thread durable.RunID, t agent.
 func (r *Runtime) giveWay(ctx context.Context, id durable.RunID, busy Busy) error {
 	switch busy {
 	case BusyInterrupt:
-		return r.engine.Cancel(ctx, id, "another turn of the thread came")
+		err := r.engine.Cancel(ctx, id, "another turn of the thread came")
+		run, gone := r.store.Run(ctx, id)
+		if errors.Is(err, durable.ErrConflict) && gone == nil && run.Status == durable.Blocked {
+			return r.engine.Kill(ctx, id, "another turn of the thread came") // it cannot clean up
+		}
+		return err
 	case BusyRollback:
 		return r.engine.Kill(ctx, id, "another turn of the thread came in its place")
 	case BusyReject, BusyEnqueue:
@@ -167,14 +174,11 @@ func (r *Runtime) hand(ctx context.Context, thread durable.RunID, t agent.Turn) 
 	if err := r.engine.Signal(ctx, thread, durable.Signal{Name: agent.TurnSignal, Data: data}); err != nil {
 		return err
 	}
-	run, err := r.store.Run(ctx, thread)
-	if err != nil || run.Status == durable.Paused {
-		return err
-	}
 	for item, err := range items {
-		switch e := item.Event; {
-		case err != nil:
+		if err != nil {
 			return err
+		}
+		switch e := item.Event; {
 		case e == nil:
 		case e.Kind == durable.EntryChild && e.Child == t.Run, t.Run == "" && e.Kind == durable.EntryDone:
 			return nil

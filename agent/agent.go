@@ -51,8 +51,8 @@ type Config struct {
 
 	// Rules says whether a decision that stands accepts a call of a run; nil = there are none.
 	Rules func(ctx context.Context, run durable.RunID, r Rule) (bool, error)
-	// Send delivers a signal to a run; nil = it cannot, and a thread takes no second turn
-	// while one is under way.
+	// Send delivers a signal to a run, with conflict if it has ended and unavailable if it is
+	// blocked; nil = it cannot, and a thread takes no second turn while one is under way.
 	Send func(ctx context.Context, run durable.RunID, s durable.Signal) error
 }
 

@@ -74,6 +74,13 @@ func decisionSchema(args json.RawMessage) json.RawMessage {
 		"type": "object", "properties": properties, "required": []string{"action"}, "additionalProperties": false,
 		"if": edit, "then": map[string]any{"required": []string{"args"}},
 	}
+	var shared map[string]json.RawMessage
+	_ = json.Unmarshal(args, &shared) // a schema that is no object has none
+	for _, name := range []string{"$defs", "definitions"} {
+		if defs := shared[name]; defs != nil {
+			schema[name] = defs // references within the arguments are from the root
+		}
+	}
 	data, err := json.Marshal(schema)
 	if err != nil {
 		panic(fmt.Sprintf("agent: the schema of a registered tool does not marshal: %v", err))

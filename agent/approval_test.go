@@ -67,7 +67,8 @@ func decide(t *testing.T, e *embedded.Engine, id durable.RunID, i durable.Interr
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e.Reply(t.Context(), id, durable.Reply{Interrupt: i.ID, Value: value, Digest: i.Digest})
+	_, err = e.Reply(t.Context(), id, durable.Reply{Interrupt: i.ID, Value: value, Digest: i.Digest})
+	return err
 }
 
 // results are what the model was told of its calls, in their order.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/memory"
@@ -117,7 +119,8 @@ func newThread(cfg Config, threads *memory.Threads) *thread {
 		return threads.Append(ctx, durable.AttemptOf(ctx).Blobs, in.Thread, in.Say...)
 	})
 	// It may arrive twice: the agent hears the first one.
-	t.begin = durable.NewFunc(beginFunc, durable.StepOptions{Effect: durable.Idempotent}, func(ctx context.Context, in beginInput) (bool, error) {
+	patient := durable.Retry{Attempts: math.MaxInt32, Backoff: time.Second, Max: time.Minute} // a turn that is blocked may be resumed
+	t.begin = durable.NewFunc(beginFunc, durable.StepOptions{Effect: durable.Idempotent, Retry: patient}, func(ctx context.Context, in beginInput) (bool, error) {
 		if cfg.Send == nil {
 			return false, durable.Block(durable.Errorf(durable.CodeUnavailable, "this runtime cannot send a run a signal"))
 		}

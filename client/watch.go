@@ -50,12 +50,16 @@ func (c *Client) Watch(ctx context.Context, id durable.RunID, w Watch) iter.Seq2
 	return func(yield func(Item, error) bool) {
 		for away := 0; ; away++ {
 			before := w.After
+			began := time.Now()
 			over, err := c.listen(ctx, id, &w, yield)
 			if over {
 				return
 			}
-			if w.After != before {
+			switch {
+			case w.After != before, time.Since(began) > longestPause:
 				away = 0
+			case err == nil:
+				err = durable.Errorf(durable.CodeUnavailable, "the stream of run %s ends without an event", id)
 			}
 			if ctx.Err() != nil {
 				yield(Item{}, context.Cause(ctx))
@@ -79,11 +83,11 @@ func (c *Client) Watch(ctx context.Context, id durable.RunID, w Watch) iter.Seq2
 func (c *Client) listen(ctx context.Context, id durable.RunID, w *Watch, yield func(Item, error) bool) (over bool, err error) {
 	q := url.Values{}
 	set(q, "mode", w.Mode)
-	set(q, "after", w.After)
 	if w.Alone {
 		q.Set("children", "false")
 	}
-	resp, err := c.once(ctx, call{method: http.MethodGet, path: at("runs", string(id), "events"), query: q}, nil)
+	header := map[string]string{"Last-Event-ID": w.After} // it may be too long for a URL
+	resp, err := c.once(ctx, call{method: http.MethodGet, path: at("runs", string(id), "events"), query: q, header: header}, nil)
 	if err != nil {
 		return false, durable.Errorf(durable.CodeUnavailable, "the server at %s does not answer: %w", c.base, err)
 	}

@@ -89,7 +89,7 @@ func (s *Server) addWebhook(ctx context.Context, in *webhookRequest) (*body[clie
 		return nil, err
 	}
 	if in.Key != "" && w.ID == "" {
-		id, err := s.once(ctx, "add-webhook", in.Key, w.Tenant, in.Body, "")
+		id, _, err := s.once(ctx, "add-webhook", in.Key, w.Tenant, in.Body, "")
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"slices"
@@ -60,6 +61,9 @@ func (s *Server) control() {
 		return s.rt.Signal(ctx, run.ID, in)
 	})
 	verb(s, "resolve", "Say what became of a step in doubt", func(ctx context.Context, run durable.Run, _ string, in client.Resolve) error {
+		if slices.Contains(ownPrograms, run.Program) && bytes.Contains(in.Done, []byte(`"hash"`)) && !who(ctx).May(access.AgentsWrite) {
+			return durable.Errorf(durable.CodeDenied, "a result that refers to a blob takes the scope %s: write the content itself", access.AgentsWrite)
+		}
 		return s.rt.Resolve(ctx, run.ID, in.Step, in.Resolution)
 	})
 	s.branch("fork", "Start a run that goes another way from a step of a run on", (*orpine.Runtime).Fork)
@@ -80,20 +84,24 @@ func (s *Server) branch(name, summary string, do func(*orpine.Runtime, context.C
 		if err != nil {
 			return nil, err
 		}
-		if (in.Body.Definition != nil || in.Body.Model != "") && !who(ctx).May(access.AgentsWrite) {
-			return nil, durable.Errorf(durable.CodeDenied, "token %s may not change what a run was started with: another definition or model takes the scope %s", who(ctx).Name, access.AgentsWrite)
+		own := slices.Contains(ownPrograms, run.Program) && (in.Body.Input != nil || len(in.Body.Results) > 0)
+		if (own || in.Body.Definition != nil || in.Body.Model != "") && !who(ctx).May(access.AgentsWrite) {
+			return nil, durable.Errorf(durable.CodeDenied,
+				"token %s may not change what a run of program %s was told: another definition, model, input or result takes the scope %s", who(ctx).Name, run.Program, access.AgentsWrite)
 		}
 		req, err := forkRequest(in.Body)
 		if err != nil {
 			return nil, err
 		}
-		if req.ID, err = s.once(ctx, name+" "+string(run.ID), in.Key, run.Tenant, in.Body, req.ID); err != nil {
+		made, again, err := s.once(ctx, name+" "+string(run.ID), in.Key, run.Tenant, in.Body, req.ID)
+		if err != nil {
 			return nil, err
 		}
+		req.ID = made
 		id, err := do(s.rt, ctx, run.ID, req)
-		if durable.CodeOf(err) == durable.CodeConflict && in.Key != "" && in.Body.ID == "" {
-			if _, there := s.rt.Get(ctx, req.ID); there == nil {
-				id, err = req.ID, nil
+		if durable.CodeOf(err) == durable.CodeConflict && again {
+			if there, gone := s.rt.Get(ctx, made); gone == nil && there.Tenant == run.Tenant {
+				id, err = made, nil
 			}
 		}
 		if err != nil {

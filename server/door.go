@@ -87,7 +87,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() {
-		if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint // a value of a panic, not an error
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(v) // an answer that must not look whole
+		default:
 			s.refuse(w, r, durable.Errorf(durable.CodeInternal, "panic: %v", v))
 		}
 	}()

@@ -35,7 +35,11 @@ func (f *family) listen(id durable.RunID, after event.Cursor) {
 	f.listens[id] = true
 	go func() {
 		for batch, err := range f.s.rt.Batches(f.ctx, id, after) {
-			if err != nil || !f.tell(news{id, slices.Clone(batch)}) {
+			if err != nil {
+				f.s.cut(f.ctx, id, err)
+				break
+			}
+			if !f.tell(news{id, slices.Clone(batch)}) {
 				break
 			}
 		}

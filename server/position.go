@@ -32,7 +32,7 @@ func (p position) String() string {
 }
 
 // maxPosition bounds the text of a position in bytes.
-const maxPosition = 8 << 10
+const maxPosition = 48 << 10
 
 // parsePosition reads the ID of an item. Error: invalid.
 func parsePosition(text string) (position, error) {

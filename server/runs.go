@@ -99,17 +99,18 @@ func tenantFor(ctx context.Context, wanted string) (string, error) {
 	return cmp.Or(id.Tenant, wanted), nil
 }
 
-// once is the ID for what a request makes: the same one when it is sent again.
-func (s *Server) once(ctx context.Context, route, key, tenant string, request any, chosen durable.RunID) (durable.RunID, error) {
-	if key == "" || chosen != "" {
-		return chosen, nil
+// once is the ID for what a request makes: the same one when it is sent again, and then it
+// may be there already.
+func (s *Server) once(ctx context.Context, route, key, tenant string, request any, chosen durable.RunID) (id durable.RunID, again bool, err error) {
+	if key == "" {
+		return chosen, false, nil
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	id, _, err := s.keys.Once(ctx, tenant, route, key, text, func() string { return string(orpine.NewRunID()) })
-	return durable.RunID(id), err
+	made, first, err := s.keys.Once(ctx, tenant, route, key, text, func() string { return string(cmp.Or(chosen, orpine.NewRunID())) })
+	return durable.RunID(made), !first, err
 }
 
 type startRequest struct {
@@ -131,12 +132,14 @@ func (s *Server) start(ctx context.Context, key string, in client.StartRun) (dur
 	if err != nil {
 		return durable.Run{}, err
 	}
-	if req.ID, err = s.once(ctx, "start-run", key, req.Tenant, in, in.ID); err != nil {
+	id, again, err := s.once(ctx, "start-run", key, req.Tenant, in, in.ID)
+	if err != nil {
 		return durable.Run{}, err
 	}
+	req.ID = id
 	run, err := s.rt.Begin(ctx, req)
-	if errors.Is(err, durable.ErrConflict) && key != "" && in.ID == "" {
-		return s.rt.Get(ctx, req.ID) // it is there already
+	if errors.Is(err, durable.ErrConflict) && again {
+		return s.mine(ctx, string(req.ID))
 	}
 	return run, err
 }

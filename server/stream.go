@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,6 +41,9 @@ const (
 	perStream  = 15 * time.Microsecond
 	longestGap = 50 * time.Millisecond
 )
+
+// longestBuffer is what a stream keeps of the room for its writes, in bytes.
+const longestBuffer = 256 << 10
 
 // streamOperation describes the stream, which the framework does not write.
 func streamOperation() huma.Operation {
@@ -80,6 +85,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if query.Get("children") == "false" {
+		from.children = map[durable.RunID]event.Cursor{}
+	}
+	for id := range from.children {
+		if err := s.descends(r.Context(), id, run.ID); err != nil {
+			return err
+		}
+	}
 	if over, err := s.seen(r.Context(), run, from); err != nil || over {
 		if over {
 			w.WriteHeader(http.StatusNoContent) // a browser then does not come back
@@ -99,6 +112,28 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 	defer out.beat(s.cfg.Beat)()
 	s.follow(ctx, run.ID, out)
 	return nil
+}
+
+// deepest is how many generations of runs are looked up.
+const deepest = 100
+
+// descends makes sure that a cursor of a child is of one of the run: whoever may see that may
+// see the child.
+func (s *Server) descends(ctx context.Context, id, root durable.RunID) error {
+	at := id
+	for range deepest {
+		run, err := s.rt.Get(ctx, at)
+		if err != nil && !errors.Is(err, durable.ErrNotFound) {
+			return err
+		}
+		if err != nil || run.Parent == "" {
+			break
+		}
+		if at = run.Parent; at == root {
+			return nil
+		}
+	}
+	return durable.Errorf(durable.CodeInvalid, "the cursor has run %s, which is no child of run %s", id, root)
 }
 
 // seen reports whether a client has all events of a run that has ended.
@@ -122,6 +157,7 @@ func (s *Server) follow(ctx context.Context, id durable.RunID, out *sink) {
 	if len(out.pos.children) == 0 {
 		for batch, err := range s.rt.Batches(ctx, id, out.pos.at) {
 			if err != nil {
+				s.cut(ctx, id, err)
 				return
 			}
 			n := out.alone(batch)
@@ -144,6 +180,13 @@ func (s *Server) follow(ctx context.Context, id durable.RunID, out *sink) {
 	f.run()
 }
 
+// cut notes why a stream ends before its run; a client that went away is no reason.
+func (s *Server) cut(ctx context.Context, id durable.RunID, err error) {
+	if ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "a stream ends early", slog.String("run", string(id)), slog.Any("error", err))
+	}
+}
+
 func ended(i *event.Item) bool { return i.Event != nil && i.Event.Kind == durable.EntryEnded }
 
 // sink writes a stream to a client.
@@ -156,6 +199,7 @@ type sink struct {
 
 	mu      sync.Mutex // a sign of life may come between two writes
 	pos     position
+	parents map[durable.RunID]durable.RunID // of the children in pos whose start was sent
 	buf     bytes.Buffer
 	last    time.Time // of the last write
 	limited time.Time // when writes were last given their time
@@ -206,7 +250,9 @@ func (o *sink) send(items []*event.Item, of, root durable.RunID) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.buf.Reset()
+	if o.buf.Reset(); o.buf.Cap() > longestBuffer {
+		o.buf = bytes.Buffer{}
+	}
 	for _, item := range items {
 		o.step(item, of, root)
 		if !o.wants(item) {
@@ -251,12 +297,27 @@ func (o *sink) step(item *event.Item, of, root durable.RunID) {
 	}
 	switch e.Kind {
 	case durable.EntryChild:
+		if o.parents == nil {
+			o.parents = map[durable.RunID]durable.RunID{}
+		}
+		o.parents[e.Child] = of
 		if _, there := o.pos.children[e.Child]; !there {
 			o.pos.children[e.Child] = event.After(-1)
 		}
 	case durable.EntryChildDone:
-		delete(o.pos.children, e.Child)
+		o.leave(e.Child)
 	default:
+	}
+}
+
+// leave forgets a child that has ended, and those of its own that were still told of.
+func (o *sink) leave(child durable.RunID) {
+	delete(o.pos.children, child)
+	delete(o.parents, child)
+	for id, parent := range o.parents {
+		if parent == child {
+			o.leave(id)
+		}
 	}
 }
 

@@ -52,12 +52,12 @@ func (s *Server) startThread(ctx context.Context, in *startThreadRequest) (*thre
 	if err != nil {
 		return nil, err
 	}
-	id, err := s.once(ctx, "start-thread", in.Key, tenant, in.Body, in.Body.ID)
+	id, again, err := s.once(ctx, "start-thread", in.Key, tenant, in.Body, in.Body.ID)
 	if err != nil {
 		return nil, err
 	}
 	c := agent.Conversation{Title: in.Body.Name, Labels: in.Body.Labels}
-	return s.newThread(ctx, c, durable.StartRequest{ID: id, Name: in.Body.Name, Tenant: tenant}, in.Key != "" && in.Body.ID == "")
+	return s.newThread(ctx, c, durable.StartRequest{ID: id, Name: in.Body.Name, Tenant: tenant}, again)
 }
 
 // newThread starts a thread; again says that it may be there already.
@@ -69,7 +69,7 @@ func (s *Server) newThread(ctx context.Context, c agent.Conversation, req durabl
 	if err != nil {
 		return nil, err
 	}
-	run, err := s.rt.Get(ctx, id)
+	run, err := s.mine(ctx, string(id))
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (s *Server) startTurn(ctx context.Context, in *turnRequest) (*created[durab
 	if err != nil {
 		return nil, err
 	}
-	id, err := s.once(ctx, "start-turn "+string(run.ID), in.Key, run.Tenant, in.Body, start.ID)
+	id, _, err := s.once(ctx, "start-turn "+string(run.ID), in.Key, run.Tenant, in.Body, start.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +242,7 @@ func (s *Server) copyThread(ctx context.Context, in *copyRequest) (*threadReply,
 		c.Labels = in.Body.Labels
 	}
 	c.Turns = 0
-	id, err := s.once(ctx, "copy-thread "+string(run.ID), in.Key, run.Tenant, in.Body, in.Body.ID)
+	id, again, err := s.once(ctx, "copy-thread "+string(run.ID), in.Key, run.Tenant, []any{in.Body, in.At}, in.Body.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +250,7 @@ func (s *Server) copyThread(ctx context.Context, in *copyRequest) (*threadReply,
 	if name == "" {
 		name = run.Name
 	}
-	return s.newThread(ctx, c, durable.StartRequest{ID: id, Name: name, Tenant: run.Tenant}, in.Key != "" && in.Body.ID == "")
+	return s.newThread(ctx, c, durable.StartRequest{ID: id, Name: name, Tenant: run.Tenant}, again)
 }
 
 func (s *Server) deleteThread(ctx context.Context, in *RunRef) (*none, error) {

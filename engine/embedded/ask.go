@@ -12,6 +12,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
 )
 
 // question is an interrupt as the journal knows it.
@@ -19,9 +20,12 @@ type question struct {
 	interrupt durable.Interrupt
 	command   int
 	votes     map[string][]byte // who answered what, where more than one has to
+	seq       int64             // of the entry that put it
 	answered  bool
 	by        string    // who gave the answer that counts; "" = not known
 	at        time.Time // when
+	put       time.Time // when it was put
+	until     time.Time // when its default counts
 }
 
 // reject is the action of an answer that needs no second one.
@@ -29,24 +33,28 @@ const reject = "reject"
 
 // Answer implements durable.Engine.
 func (e *Engine) Answer(ctx context.Context, run durable.RunID, id string, answer json.RawMessage) error {
-	return e.Reply(ctx, run, durable.Reply{Interrupt: id, Value: answer})
+	_, err := e.Reply(ctx, run, durable.Reply{Interrupt: id, Value: answer})
+	return err
 }
 
 // Reply answers an interrupt in somebody's name. Where a quorum is asked for, the answer
-// counts once enough people gave the same. Errors: not_found, conflict when it was answered
+// counts once enough people gave the same: that is what it returns. Errors: not_found, conflict when it was answered
 // before, when its digest is another or when the run has ended, invalid for an answer that
 // its schema does not allow or, with a quorum, that nobody gives.
-func (e *Engine) Reply(ctx context.Context, run durable.RunID, r durable.Reply) error {
+func (e *Engine) Reply(ctx context.Context, run durable.RunID, r durable.Reply) (counts bool, err error) {
 	if !json.Valid(r.Value) {
-		return durable.Errorf(durable.CodeInvalid, "answer %s: the answer is not JSON", run)
+		return false, durable.Errorf(durable.CodeInvalid, "answer %s: the answer is not JSON", run)
 	}
-	return e.decide(ctx, run, func(l *live) (*durable.Entry, error) {
+	err = e.decide(ctx, run, func(l *live) (*durable.Entry, error) {
 		q, err := l.question(r.Interrupt)
 		if err != nil {
 			return nil, err
 		}
-		return q.reply(run, r)
+		entry, err := q.reply(run, r)
+		counts = q.answered
+		return entry, err
 	})
+	return counts && err == nil, err
 }
 
 // reply makes the entry of an answer: the last one that was needed, or one of several.
@@ -155,6 +163,32 @@ func (l *live) question(id string) (*question, error) {
 		return l.questions[open[0]], nil
 	}
 	return nil, durable.Errorf(durable.CodeConflict, "run %s has %d open questions (%s), name the one you mean", l.run.ID, len(open), list(open))
+}
+
+// Asked is a question that is open in a run in motion.
+type Asked struct {
+	Run       store.Run
+	Interrupt durable.Interrupt
+	Since     time.Time
+	Until     time.Time
+}
+
+// Asking lists the questions that are open in runs that are in motion, and durable: those
+// that stand still have them in their rows.
+func (e *Engine) Asking() []Asked {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []Asked
+	for _, l := range e.live {
+		l.mu.Lock()
+		for _, q := range l.questions {
+			if !q.answered && !l.ended && l.run.Status == durable.Running && q.seq <= l.told.Load() {
+				all = append(all, Asked{Run: l.run, Interrupt: q.interrupt, Since: q.put, Until: q.until})
+			}
+		}
+		l.mu.Unlock()
+	}
+	return all
 }
 
 // answer says who answered a question when, as far as that is known.

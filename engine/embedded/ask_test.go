@@ -45,8 +45,11 @@ func asked(t *testing.T, i durable.Interrupt, do, then func(*testing.T, *embedde
 
 func say(t *testing.T, e *embedded.Engine, by, value string) error {
 	t.Helper()
-	return e.Reply(t.Context(), "r", durable.Reply{Interrupt: "q", By: by, Value: json.RawMessage(value)})
+	return replied(e.Reply(t.Context(), "r", durable.Reply{Interrupt: "q", By: by, Value: json.RawMessage(value)}))
 }
+
+// replied is the error of a reply.
+func replied(_ bool, err error) error { return err }
 
 func outputIs(t *testing.T, e *embedded.Engine, want string) {
 	t.Helper()
@@ -154,13 +157,13 @@ func TestReplyRefused(t *testing.T) {
 	asked(t, i, func(t *testing.T, e *embedded.Engine) {
 		refused(t, say(t, e, "ann", `{"approve":"maybe"}`), durable.ErrInvalid, "does not match")
 		refused(t, say(t, e, "ann", `{`), durable.ErrInvalid, "not JSON")
-		err := e.Reply(t.Context(), "r", durable.Reply{Value: json.RawMessage(`{"approve":true}`), Digest: "d0"})
+		_, err := e.Reply(t.Context(), "r", durable.Reply{Value: json.RawMessage(`{"approve":true}`), Digest: "d0"})
 		refused(t, err, durable.ErrConflict, "something else now")
-		refused(t, e.Reply(t.Context(), "r", durable.Reply{Interrupt: "x", Value: json.RawMessage(`1`)}), durable.ErrNotFound, "open: q")
+		refused(t, replied(e.Reply(t.Context(), "r", durable.Reply{Interrupt: "x", Value: json.RawMessage(`1`)})), durable.ErrNotFound, "open: q")
 		statusIs(t, e, "r", durable.Waiting)
 	}, func(t *testing.T, e *embedded.Engine) {
 		must(t, e.Pause(t.Context(), "r", ""))
-		must(t, e.Reply(t.Context(), "r", durable.Reply{Value: json.RawMessage(`{"approve":true}`), Digest: "d1", By: "ann"}))
+		must(t, replied(e.Reply(t.Context(), "r", durable.Reply{Value: json.RawMessage(`{"approve":true}`), Digest: "d1", By: "ann"})))
 		refused(t, say(t, e, "bob", `{"approve":false}`), durable.ErrConflict, "answered before by ann")
 		must(t, e.Resume(t.Context(), "r"))
 		outputIs(t, e, `{"approve":true}`)

@@ -255,7 +255,7 @@ func (l *live) remember(e *durable.Entry) {
 		if l.questions == nil {
 			l.questions = map[string]*question{}
 		}
-		l.questions[e.Interrupt.ID] = &question{interrupt: *e.Interrupt, command: e.Command}
+		l.questions[e.Interrupt.ID] = &question{interrupt: *e.Interrupt, command: e.Command, seq: e.Seq, put: e.Time, until: e.Until}
 	case durable.EntryVoted:
 		if q := l.questions[e.Name]; q != nil {
 			q.vote(e.By, e.Output)

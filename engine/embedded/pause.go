@@ -27,10 +27,21 @@ func (e *Engine) Resume(ctx context.Context, id durable.RunID) error { return e.
 // ResumeAs is Resume in somebody's name.
 func (e *Engine) ResumeAs(ctx context.Context, id durable.RunID, by string) error {
 	err := e.change(ctx, id, func(l *live, done func(error)) error { return l.resume(by, true, done) })
-	if err != nil {
+	if err != nil && !errors.Is(err, durable.ErrConflict) {
 		return err
 	}
-	return e.descend(ctx, id, func(l *live, done func(error)) error { return l.resume(by, false, done) })
+	reached := 0 // a resume that was cut short left children behind
+	failed := e.descend(ctx, id, func(l *live, done func(error)) error {
+		err := l.resume(by, false, done)
+		if err == nil {
+			reached++
+		}
+		return err
+	})
+	if failed != nil || reached > 0 {
+		return failed
+	}
+	return err
 }
 
 // change does something to a run and returns once that is durable.
