@@ -44,6 +44,9 @@ type Standing struct {
 // Approve decides on a call that an agent wants to make. The first decision wins. Errors:
 // those of Reply.
 func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) error {
+	if a.Always != durable.Once && a.Action != durable.Accept {
+		return durable.Errorf(durable.CodeInvalid, "only what is accepted is decided for calls to come: leave out always, or accept")
+	}
 	value, err := json.Marshal(a.Decision)
 	if err != nil {
 		return err
@@ -67,12 +70,13 @@ func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) err
 	if a.Always == durable.Anybody {
 		s.Agent = ""
 	}
-	s.ID = keyOf(run.Tenant, s.Agent, s.Tool)
+	key := keyOf(run.Tenant, s.Agent, s.Tool)
+	s.ID = durable.RefOf([]byte(key)).Hash[:16]
 	data, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: s.ID, Expect: store.AnyVersion, Data: data})
+	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: key, Expect: store.AnyVersion, Data: data})
 }
 
 // maxRules is how many decisions that stand are listed.
@@ -100,14 +104,17 @@ func (r *Reader) Rules(ctx context.Context, tenant string) ([]Standing, error) {
 // RemoveRule takes back a decision that stands. Error: not_found, also for one of another
 // tenant.
 func (r *Runtime) RemoveRule(ctx context.Context, tenant, id string) error {
-	if tenant != "" && !strings.HasPrefix(id, keyOf(tenant)+"/") {
-		return durable.Errorf(durable.CodeNotFound, "no rule %s", id)
-	}
-	record, err := r.store.Record(ctx, ruleKind, id)
+	rules, err := r.Rules(ctx, tenant)
 	if err != nil {
 		return err
 	}
-	return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: id, Expect: record.Version})
+	for _, s := range rules {
+		if s.ID == id {
+			key := keyOf(s.Tenant, s.Agent, s.Tool)
+			return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: key, Expect: store.AnyVersion})
+		}
+	}
+	return durable.Errorf(durable.CodeNotFound, "no rule %s", id)
 }
 
 // asks finds an open question of a run.

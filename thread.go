@@ -222,6 +222,9 @@ func (r *Reader) Conversation(ctx context.Context, thread durable.RunID, at int6
 		}
 		seq = e.Seq
 	}
+	if at > seq {
+		return c, 0, durable.Errorf(durable.CodeNotFound, "thread %s has no entry %d; its last one is %d", thread, at, seq)
+	}
 	return c, seq, nil
 }
 

@@ -28,7 +28,7 @@ type StartRun struct {
 	Program    string          `json:"program,omitempty" maxLength:"200" doc:"Name of a Go program"`
 	Text       string          `json:"text,omitempty" doc:"What is said to the agent"`
 	Input      json.RawMessage `json:"input,omitempty" doc:"Input of the program"`
-	Name       string          `json:"name,omitempty" maxLength:"200" doc:"Name of the run; default that of the agent"`
+	Name       string          `json:"name,omitempty" maxLength:"200" pattern:"^[^@\x00-\x1f\x7f][^\x00-\x1f\x7f]*$" doc:"Name of the run; default that of the agent"`
 	Queue      string          `json:"queue,omitempty" maxLength:"200"`
 	Priority   int             `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Higher goes first"`
 	Tenant     string          `json:"tenant,omitempty" maxLength:"200" doc:"Whose run it is; a token of a tenant starts only that tenant's"`
@@ -54,7 +54,7 @@ type StartTurn struct {
 // StartThread asks for a conversation.
 type StartThread struct {
 	ID     durable.RunID     `json:"id,omitempty" maxLength:"64" pattern:"^[a-z0-9]*$"`
-	Name   string            `json:"name,omitempty" maxLength:"200"`
+	Name   string            `json:"name,omitempty" maxLength:"200" pattern:"^[^@\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"`
 	Labels map[string]string `json:"labels,omitempty"`
 	Tenant string            `json:"tenant,omitempty" maxLength:"200"`
 }
@@ -72,7 +72,7 @@ type Thread struct {
 // EditThread changes what was said in a thread by hand.
 type EditThread struct {
 	Say []model.Message `json:"say,omitempty" doc:"Put behind what was said"`
-	At  *int64          `json:"at,omitempty" doc:"Go on from the state behind this entry of the thread instead"`
+	At  *int64          `json:"at,omitempty" minimum:"0" doc:"Go on from the state behind this entry of the thread instead"`
 }
 
 // Words of a text, a reason or a name are sent on their own.
@@ -110,7 +110,7 @@ type (
 type Fork struct {
 	ID         durable.RunID   `json:"id,omitempty" maxLength:"64" pattern:"^[a-z0-9]*$"`
 	At         string          `json:"at,omitempty" doc:"The step, such as 3 or 1.3; default for a retry: the first that did not succeed"`
-	Name       string          `json:"name,omitempty" maxLength:"200"`
+	Name       string          `json:"name,omitempty" maxLength:"200" pattern:"^[^@\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"`
 	Model      string          `json:"model,omitempty"`
 	Input      json.RawMessage `json:"input,omitempty"`
 	Definition json.RawMessage `json:"definition,omitempty"`

@@ -3,12 +3,15 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
+	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
+	"github.com/orpine-run/orpine/store"
 )
 
 func (s *Server) admin() {
@@ -33,11 +36,31 @@ func (s *Server) createToken(ctx context.Context, in *struct{ Body client.NewTok
 
 // CreateToken makes a token; from then on every request needs one. Error: invalid.
 func (s *Server) CreateToken(ctx context.Context, in client.NewToken) (client.Token, error) {
+	known := store.RecordChange{Kind: guardKind, Key: guardKind, Expect: store.AnyVersion, Data: []byte("{}")}
+	if err := s.rt.Write(ctx, known); err != nil {
+		return client.Token{}, err
+	}
 	t, err := s.tokens.Create(ctx, in)
 	if err == nil {
 		s.guarded.Store(true)
 	}
 	return t, err
+}
+
+// guardKind is the kind, and the key, of the record that says that there was a token once: from
+// then on every request needs one, also when the last one is gone.
+const guardKind = "guard"
+
+// guardedBefore reports whether there ever was a token.
+func guardedBefore(ctx context.Context, rt *orpine.Runtime, tokens *access.Tokens) (bool, error) {
+	if any, err := tokens.Any(ctx); err != nil || any {
+		return any, err
+	}
+	_, err := rt.Record(ctx, guardKind, guardKind)
+	if errors.Is(err, durable.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 type auditRequest struct {

@@ -25,6 +25,9 @@ const (
 	definitionKind = "definition"
 )
 
+// fromFile is the source of the agents that the server's file has.
+const fromFile = "file"
+
 // maxVersions is how many versions of an agent are kept in reach.
 const maxVersions = 100
 
@@ -35,7 +38,8 @@ type agents struct{ rt *orpine.Runtime }
 // named is the record of an agent.
 type named struct {
 	Source   string   `json:"source"`
-	Versions []string `json:"versions"` // hashes, the current one first
+	Versions []string `json:"versions"`       // hashes, the current one first
+	File     string   `json:"file,omitempty"` // hash of the one that the server's file had last
 }
 
 func agentKey(tenant, name string) string {
@@ -51,12 +55,16 @@ func (a *agents) get(ctx context.Context, tenant, name string) (client.Agent, st
 	}
 	if err != nil {
 		if errors.Is(err, durable.ErrNotFound) {
-			err = durable.Errorf(durable.CodeNotFound, "no agent %q; GET %s/agents lists all", name, client.Version)
+			err = noAgent(name)
 		}
 		return client.Agent{}, record, err
 	}
 	out, err := describe(name, record)
 	return out, record, err
+}
+
+func noAgent(name string) error {
+	return durable.Errorf(durable.CodeNotFound, "no agent %q; GET %s/agents lists all", name, client.Version)
 }
 
 func describe(name string, record store.Record) (client.Agent, error) {
@@ -90,8 +98,11 @@ func (a *agents) put(ctx context.Context, tenant, name, source string, definitio
 		}
 	}
 	hash := durable.RefOf(definition).Hash
-	if len(n.Versions) > 0 && n.Versions[0] == hash && n.Source == source {
-		return nil
+	if len(n.Versions) > 0 && (n.Versions[0] == hash && n.Source == source || source == fromFile && n.File == hash) {
+		return nil // a file that has not changed since takes nothing back that was done by hand
+	}
+	if source == fromFile {
+		n.File = hash
 	}
 	n.Source = source
 	n.Versions = slices.DeleteFunc(n.Versions, func(v string) bool { return v == hash })
@@ -137,7 +148,7 @@ func (s *Server) Load(ctx context.Context, definitions map[string]agent.Definiti
 		if err != nil {
 			return err
 		}
-		if err := s.agents.put(ctx, "", name, "file", data, -1); err != nil {
+		if err := s.agents.put(ctx, "", name, fromFile, data, -1); err != nil {
 			return err
 		}
 	}
@@ -281,6 +292,9 @@ func (s *Server) listAgents(ctx context.Context, _ *nothing) (*body[[]client.Age
 func (s *Server) deleteAgent(ctx context.Context, in *agentRequest) (*none, error) {
 	key := agentKey(who(ctx).Tenant, in.Name)
 	record, err := s.rt.Record(ctx, agentKind, key)
+	if errors.Is(err, durable.ErrNotFound) {
+		return nil, noAgent(in.Name)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -166,6 +166,10 @@ func (s *Server) request(ctx context.Context, in client.StartRun) (req durable.S
 		return req, durable.Errorf(durable.CodeDenied, "token %s may not bring an agent with it, which could name whatever is on this machine: that takes the scope %s", who(ctx).Name, access.AgentsWrite)
 	case slices.Contains(ownPrograms, in.Program):
 		return req, durable.Errorf(durable.CodeInvalid, "program %s is not started by its name: say agent, or start a thread", in.Program)
+	case slices.Contains(s.cfg.Private, in.Program) && !who(ctx).May(access.AgentsWrite):
+		return req, durable.Errorf(durable.CodeDenied, "program %s reaches files of this machine: token %s needs the scope %s to start it", in.Program, who(ctx).Name, access.AgentsWrite)
+	case in.Program != "" && in.Text != "", in.Program == "" && in.Input != nil:
+		return req, durable.Errorf(durable.CodeInvalid, "an agent is told a text, a program is given an input: say the one that fits")
 	case in.Program != "":
 		req = durable.StartRequest{Program: in.Program, Name: in.Name, Input: in.Input}
 	default:

@@ -32,6 +32,7 @@ type Config struct {
 	// Programs are what journals are replayed with; nil = nothing is.
 	Programs func() ([]durable.Program, error)
 
+	Private  []string      // programs that only a token with the scope agents:write may start: they reach what is on this machine
 	Tools    []client.Tool // what its agents may be given, for who asks
 	Webhooks Webhooks      // nil = there are none
 	Beat     time.Duration // between the signs of life of a stream; 0 = 15 seconds
@@ -80,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		cfg.Log.ErrorContext(ctx, "the log of audit is damaged", slog.Any("error", err))
 	}
 	tokens := access.NewTokens(cfg.Runtime)
-	guarded, err := tokens.Any(ctx)
+	guarded, err := guardedBefore(ctx, cfg.Runtime, tokens)
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
@@ -141,8 +142,8 @@ func isLocal(ctx context.Context) bool {
 	return local
 }
 
-// Guarded reports whether a token is needed by now: there was one when the server was made,
-// one was made since, or Strict says so. It stays so when the last one has expired.
+// Guarded reports whether a token is needed by now: there was one once, or Strict says
+// so. It stays so when the last one has expired or was revoked.
 func (s *Server) Guarded() bool { return s.guarded.Load() }
 
 // Drop ends the streams that are open; what they watch goes on, and so do their clients when

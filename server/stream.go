@@ -109,7 +109,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // of proxies
 	w.WriteHeader(http.StatusOK)
-	defer out.beat(s.cfg.Beat)()
+	defer out.beat(s.cfg.Beat, func() {
+		if _, err := s.identify(r.Context(), r.Header.Get("Authorization")); err != nil {
+			stop() // its token has expired, or was revoked
+		}
+	})()
 	s.follow(ctx, run.ID, out)
 	return nil
 }
@@ -206,8 +210,9 @@ type sink struct {
 }
 
 // beat sends a comment when there was nothing else for a while, so that both sides notice a
-// connection that is gone. What it returns ends that.
-func (o *sink) beat(every time.Duration) (stop func()) {
+// connection that is gone, and has it checked each time whether the client may still look on.
+// What it returns ends that.
+func (o *sink) beat(every time.Duration, check func()) (stop func()) {
 	done := make(chan struct{})
 	var timer *time.Timer
 	timer = time.AfterFunc(every, func() {
@@ -218,6 +223,7 @@ func (o *sink) beat(every time.Duration) (stop func()) {
 			return
 		default:
 		}
+		check()
 		if time.Since(o.last) >= every {
 			o.buf.Reset()
 			o.buf.WriteString(": alive\n\n")

@@ -11,6 +11,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/memory"
+	"github.com/orpine-run/orpine/model"
 )
 
 const threadsPath = client.Version + "/threads"
@@ -196,7 +197,10 @@ func (s *Server) editThread(ctx context.Context, in *editRequest) (*threadReply,
 		return nil, err
 	}
 	turn := agent.Turn{}
-	for _, m := range in.Body.Say {
+	for i, m := range in.Body.Say {
+		if (m.Role != model.User && m.Role != model.Assistant) || len(m.Parts) == 0 {
+			return nil, durable.Errorf(durable.CodeInvalid, "body.say[%d]: by hand a user or an assistant says something: role %q with %d parts does not fit", i, m.Role, len(m.Parts))
+		}
 		turn.Say = append(turn.Say, memory.Message{Message: m})
 	}
 	if in.Body.At != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/config"
+	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server"
 	"github.com/orpine-run/orpine/server/local"
@@ -58,7 +59,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	o := &owned{Runtime: rt, gentle: func() bool { return true }, patience: c.Drain}
 	s, err := server.New(ctx, server.Config{
-		Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Tools: toolsOf(cfg), Webhooks: a.hooks,
+		Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Private: []string{cost.Name}, Tools: toolsOf(cfg), Webhooks: a.hooks,
 		Programs: func() ([]durable.Program, error) { return orpine.Programs(cfg) },
 	})
 	if err != nil {

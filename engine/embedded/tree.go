@@ -227,6 +227,12 @@ func (e *Engine) endWithParent(l *live, end *durable.Entry, reason string) error
 	return err
 }
 
+// isBlocked reports whether a run is blocked by what the store says.
+func (e *Engine) isBlocked(id durable.RunID) bool {
+	run, err := e.store.Run(e.ctx, id)
+	return err == nil && run.Status == durable.Blocked
+}
+
 // cancelChildren passes a cancel on to the children this run waits for, or to those of the
 // given commands, and returns once that is durable: no sooner than why it is done, or a
 // crash in between would leave a parent that knows nothing of it.
@@ -248,6 +254,9 @@ func (l *live) cancelChildren(reason string, of ...*command) {
 	for _, c := range of {
 		told.Go(func() {
 			err := l.engine.Cancel(l.engine.ctx, c.childID, reason)
+			if errors.Is(err, durable.ErrConflict) && l.engine.isBlocked(c.childID) { // it cannot clean up
+				err = l.engine.Kill(l.engine.ctx, c.childID, reason)
+			}
 			if err != nil && !errors.Is(err, durable.ErrConflict) && l.engine.ctx.Err() == nil {
 				l.engine.log.WarnContext(l.engine.ctx, "a child was not canceled", slog.String("run", string(c.childID)), slog.Any("error", err))
 			}
