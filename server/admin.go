@@ -53,8 +53,8 @@ const guardKind = "guard"
 
 // guardedBefore reports whether there ever was a token.
 func guardedBefore(ctx context.Context, rt *orpine.Runtime, tokens *access.Tokens) (bool, error) {
-	if any, err := tokens.Any(ctx); err != nil || any {
-		return any, err
+	if there, err := tokens.Any(ctx); err != nil || there {
+		return there, err
 	}
 	_, err := rt.Record(ctx, guardKind, guardKind)
 	if errors.Is(err, durable.ErrNotFound) {

@@ -84,9 +84,25 @@ func (s *site) start() {
 		err := ctx.Child(durable.ChildCall{Program: "ask", Input: []byte(fmt.Sprintf("%q", in))}).Get(ctx, &out)
 		return out, err
 	})
+	long := durable.NewFunc("long", durable.StepOptions{}, func(ctx context.Context, in string) (string, error) {
+		select {
+		case <-s.free:
+		case <-ctx.Done():
+		}
+		return in, nil
+	})
+	both := durable.NewProgram("both", func(ctx durable.Context, in string) (string, error) {
+		work := durable.Start(ctx, long, in)
+		var said string
+		err := ctx.Ask(durable.Interrupt{ID: "q", Prompt: "well?"}).Get(ctx, &said)
+		if err == nil {
+			_, err = work.Await(ctx)
+		}
+		return said, err
+	}, long.StepFunc)
 	s.hooks = webhook.New(webhook.Config{})
 	s.rt, err = orpine.Open(s.t.Context(), orpine.Config{
-		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest, s.hooks.Program()}, KeepDeltas: true, OnStatus: s.hooks.Changed,
+		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest, both, s.hooks.Program()}, KeepDeltas: true, OnStatus: s.hooks.Changed,
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return scripted.Model(), nil }},
 	})
 	if err != nil {
