@@ -175,11 +175,18 @@ func (r *Runtime) Questions(ctx context.Context, f durable.Filter) ([]Question, 
 // Questions lists what waits for a person in the runs that match and stand still, newest
 // first.
 func (r *Reader) Questions(ctx context.Context, f durable.Filter) ([]Question, error) {
-	f.Statuses = []durable.Status{durable.Waiting}
+	f.Statuses = []durable.Status{durable.Waiting, durable.Paused}
 	var all []Question
 	for run, err := range r.runs(ctx, f) {
 		if err != nil {
 			return nil, err
+		}
+		if run.Status == durable.Paused { // its row does not say what it waited for
+			open, err := r.open(ctx, run)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, open...)
 		}
 		for _, w := range run.Waits {
 			if w.Kind == durable.WaitAnswer {
@@ -188,4 +195,27 @@ func (r *Reader) Questions(ctx context.Context, f durable.Filter) ([]Question, e
 		}
 	}
 	return all, nil
+}
+
+// open lists the questions of a run that its journal has no answer to.
+func (r *Reader) open(ctx context.Context, run store.Run) ([]Question, error) {
+	steps, err := r.Steps(ctx, run.ID)
+	if err != nil {
+		return nil, err
+	}
+	var list []Question
+	for _, s := range steps {
+		if s.Kind != durable.CommandAsk || s.Status != durable.StepWaiting || s.Segment != run.Segment {
+			continue
+		}
+		q := Question{Run: run.ID, Name: run.Name, Tenant: run.Tenant, Since: s.Started}
+		if err := json.Unmarshal(s.In, &q.Interrupt); err != nil {
+			return nil, durable.Errorf(durable.CodeInternal, "question %s of run %s: %w", s.Name, run.ID, err)
+		}
+		if q.Within > 0 {
+			q.Until = s.Started.Add(q.Within)
+		}
+		list = append(list, q)
+	}
+	return list, nil
 }

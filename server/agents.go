@@ -14,8 +14,10 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
+	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // The kinds of records of agents: one that names the versions, and one for the content of
@@ -89,7 +91,7 @@ func (a *agents) put(ctx context.Context, tenant, name, source string, definitio
 		return err
 	}
 	if expect >= 0 && record.Version != expect {
-		return durable.Errorf(durable.CodeConflict, "agent %s has been changed: it is version %d now; look at it again", name, record.Version)
+		return problemWith(http.StatusPreconditionFailed, durable.CodeConflict, "agent %s has been changed: its ETag is %s now; look at it again", name, etag(record.Version))
 	}
 	var n named
 	if record.Version > 0 {
@@ -124,7 +126,7 @@ func checked(name string, definition json.RawMessage) (agent.Definition, json.Ra
 	dec := json.NewDecoder(bytes.NewReader(definition))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&d); err != nil {
-		return d, nil, durable.Errorf(durable.CodeInvalid, "the definition: %w", err)
+		return d, nil, durable.Errorf(durable.CodeInvalid, "the definition: %w; its fields are those of an agent in docs/config.md", err)
 	}
 	if name != "" {
 		d.Name = name
@@ -227,7 +229,10 @@ type putAgentRequest struct {
 }
 
 func (s *Server) putAgent(ctx context.Context, in *putAgentRequest) (*agentReply, error) {
-	_, definition, err := checked(in.Name, in.Body)
+	d, definition, err := checked(in.Name, in.Body)
+	if err == nil {
+		err = s.hasTools(d)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +245,24 @@ func (s *Server) putAgent(ctx context.Context, in *putAgentRequest) (*agentReply
 		return nil, err
 	}
 	return s.getAgent(ctx, &agentRequest{Name: in.Name})
+}
+
+// hasTools refuses an agent that names a tool that there is not, where it is known what there is.
+func (s *Server) hasTools(d agent.Definition) error {
+	var names []string
+	for _, t := range s.cfg.Tools {
+		names = append(names, t.Name)
+	}
+	for _, t := range d.Declared {
+		names = append(names, t.Name)
+	}
+	for _, pattern := range d.Tools {
+		matches := func(name string) bool { return tool.Matches(pattern, name) }
+		if len(s.cfg.Tools) > 0 && !slices.ContainsFunc(names, matches) {
+			return durable.Errorf(durable.CodeInvalid, "no tool matches %q; %s", pattern, config.DidYouMean(pattern, names, "there are"))
+		}
+	}
+	return nil
 }
 
 // expected is the version of a record in an If-Match; -1 = whatever there is.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
 )
@@ -35,17 +33,17 @@ func (s *Server) identify(ctx context.Context, authorization string) (access.Ide
 	if ok {
 		id, err := s.tokens.Authenticate(ctx, secret)
 		if durable.CodeOf(err) == durable.CodeDenied {
-			return id, unauthorized(ctx, err.Error())
+			return id, unauthorized(err.Error())
 		}
 		return id, err
 	}
 	if authorization != "" {
-		return access.Identity{}, unauthorized(ctx, "the header Authorization must be: Bearer TOKEN")
+		return access.Identity{}, unauthorized("the header Authorization must be: Bearer TOKEN")
 	}
 	if !s.Guarded() {
 		return access.Local(), nil
 	}
-	return access.Identity{}, unauthorized(ctx, "a token is needed: send Authorization: Bearer TOKEN; orpine token create makes one")
+	return access.Identity{}, unauthorized("a token is needed: send Authorization: Bearer TOKEN; orpine token create makes one")
 }
 
 func denied(id access.Identity, scope string) error {
@@ -188,7 +186,7 @@ func checkBody(w http.ResponseWriter, r *http.Request, most int64) error {
 		r.Body = http.MaxBytesReader(w, r.Body, most)
 		return nil
 	default:
-		return durable.Errorf(durable.CodeInvalid, "the body must be application/json, not %s", kind)
+		return problemWith(http.StatusUnsupportedMediaType, durable.CodeInvalid, "the body must be application/json, not %s", kind)
 	}
 	if r.ContentLength > most {
 		return tooLarge(most)
@@ -207,12 +205,8 @@ func checkBody(w http.ResponseWriter, r *http.Request, most int64) error {
 	return nil
 }
 
-// tooLarge is a problem with the status 413, which no code of ours has.
 func tooLarge(most int64) error {
-	return &problem{Problem: client.Problem{
-		Title: http.StatusText(http.StatusRequestEntityTooLarge), Status: http.StatusRequestEntityTooLarge, Code: durable.CodeInvalid,
-		Detail: fmt.Sprintf("the body is too large: this takes at most %d bytes", most),
-	}}
+	return problemWith(http.StatusRequestEntityTooLarge, durable.CodeInvalid, "the body is too large: this takes at most %d bytes", most)
 }
 
 // checkText holds a body against UTF-8 and how deep JSON may be nested. Error: invalid.

@@ -132,6 +132,27 @@ func TestQuestionBesideWork(t *testing.T) {
 	s.free <- struct{}{}
 }
 
+// TestQuestionOfPaused: what a paused run asks is listed, and can be answered.
+func TestQuestionOfPaused(t *testing.T) {
+	s := open(t, server.Config{})
+	ctx := t.Context()
+	run := s.must(s.Start(ctx, client.StartRun{Program: "ask", Input: json.RawMessage(`"x"`)}))
+	s.must(s.Rest(ctx, run.ID))
+	if err := s.Pause(ctx, run.ID); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Questions(ctx, "")
+	if err != nil || len(list) != 1 || list[0].ID != "q" || list[0].Prompt != "well?" {
+		t.Fatalf("%+v, error %v", list, err)
+	}
+	if err := s.Answer(ctx, run.ID, client.Answer{Interrupt: "q", Value: json.RawMessage(`"fine"`)}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.Questions(ctx, ""); err != nil || len(list) != 0 {
+		t.Errorf("after the answer: %+v, error %v", list, err)
+	}
+}
+
 // TestForeignThread: what a thread was told is not for a token of a tenant to change by a fork.
 func TestForeignThread(t *testing.T) {
 	s := open(t, server.Config{})

@@ -33,16 +33,16 @@ func FuzzPosition(f *testing.F) {
 // FuzzListCursor: a cursor of a list is read as it was written, or refused as invalid.
 func FuzzListCursor(f *testing.F) {
 	for _, n := range []int64{1, 7, 1 << 40} {
-		f.Add(server.CursorOf(n))
+		f.Add(server.CursorOf("x1", n))
 	}
 	f.Add("bm9uZQ")
 	f.Fuzz(func(t *testing.T, text string) {
-		n, err := server.ParseCursor(text)
+		n, err := server.ParseCursor("x1", text)
 		if err != nil && !errors.Is(err, durable.ErrInvalid) {
 			t.Errorf("%q: %v", text, err)
 		}
-		if err == nil && server.CursorOf(n) != text {
-			t.Errorf("%q is read as %d, which is %q", text, n, server.CursorOf(n))
+		if err == nil && server.CursorOf("x1", n) != text {
+			t.Errorf("%q is read as %d, which is %q", text, n, server.CursorOf("x1", n))
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -114,11 +115,14 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	_ = json.NewEncoder(w).Encode(p.Problem) // a client that left needs no answer
 }
 
-// unauthorized is a problem with the status 401, which no code of ours has.
-func unauthorized(ctx context.Context, detail string) *problem {
-	return &problem{Problem: client.Problem{
-		Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized, Detail: detail, Code: durable.CodeDenied, Request: requestID(ctx),
-	}}
+// problemWith is a problem with a status of HTTP that no code of ours has alone.
+func problemWith(status int, code durable.Code, format string, args ...any) *problem {
+	return &problem{Problem: client.Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: fmt.Sprintf(format, args...)}}
+}
+
+// unauthorized is what one is told who may come back with a token.
+func unauthorized(detail string) *problem {
+	return problemWith(http.StatusUnauthorized, durable.CodeDenied, "%s", detail)
 }
 
 // mend turns the problems of the framework, which are about the form of a request, into ours.

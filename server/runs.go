@@ -6,9 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine"
@@ -230,57 +233,69 @@ type listRequest struct {
 	Cursor  string           `query:"cursor" maxLength:"100" doc:"The next of the page before"`
 }
 
-func (s *Server) filter(ctx context.Context, in *listRequest) (durable.Filter, error) {
-	f := durable.Filter{
+// filter is what a list is asked for; the mark is that of its cursors.
+func (s *Server) filter(ctx context.Context, kind string, in *listRequest) (f durable.Filter, mark string, err error) {
+	f = durable.Filter{
 		Statuses: in.Status, Program: in.Program, Name: in.Name, Parent: durable.RunID(in.Parent), Base: durable.RunID(in.Base), Tenant: in.Tenant,
 		Roots: in.Roots, Search: in.Search, Since: in.Since, Until: in.Until, Oldest: in.Oldest, Limit: in.Limit,
 	}
 	if id := who(ctx); id.Tenant != "" {
 		if f.Tenant != "" && f.Tenant != id.Tenant {
-			return f, durable.Errorf(durable.CodeDenied, "token %s sees the runs of tenant %s only", id.Name, id.Tenant)
+			return f, "", durable.Errorf(durable.CodeDenied, "token %s sees the runs of tenant %s only", id.Name, id.Tenant)
 		}
 		f.Tenant = id.Tenant
 	}
-	n, err := parseCursor(in.Cursor)
+	mark = markOf(kind, *in)
+	n, err := parseCursor(mark, in.Cursor)
 	if f.Oldest {
 		f.After = n
 	} else {
 		f.Before = n
 	}
-	return f, err
+	return f, mark, err
 }
 
-// A cursor of a list is the number of the last run of a page. It is wrapped so that nobody
-// counts with it.
-func cursorOf(n int64) string {
+// markOf marks the cursors of one list, so that none is taken by another.
+func markOf(kind string, in listRequest) string {
+	in.Cursor, in.Limit = "", 0
+	h := fnv.New32a()
+	_, _ = fmt.Fprintf(h, "%s %+v", kind, in) // never fails
+	return strconv.FormatUint(uint64(h.Sum32()), 36)
+}
+
+// A cursor of a list is the mark of the list and the number of the last run of a page. It is
+// wrapped so that nobody counts with it.
+func cursorOf(mark string, n int64) string {
 	if n == 0 {
 		return ""
 	}
-	return base64.RawURLEncoding.EncodeToString([]byte("n" + strconv.FormatInt(n, 10)))
+	return base64.RawURLEncoding.EncodeToString([]byte(mark + "." + strconv.FormatInt(n, 10)))
 }
 
 // parseCursor reads a cursor of a list. Error: invalid.
-func parseCursor(text string) (int64, error) {
+func parseCursor(mark, text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err == nil && len(raw) > 1 && raw[0] == 'n' {
-		n, err := strconv.ParseInt(string(raw[1:]), 10, 64)
-		if err == nil && n > 0 && cursorOf(n) == text {
-			return n, nil
-		}
+	of, number, ok := strings.Cut(string(raw), ".")
+	n, wrong := strconv.ParseInt(number, 10, 64)
+	switch {
+	case err != nil, !ok, wrong != nil, n <= 0, cursorOf(of, n) != text:
+		return 0, durable.Errorf(durable.CodeInvalid, "%q is no cursor of a list: leave it out to begin at the beginning", text)
+	case of != mark:
+		return 0, durable.Errorf(durable.CodeInvalid, "the cursor is of another list: go on with the same filter, or leave it out to begin at the beginning")
 	}
-	return 0, durable.Errorf(durable.CodeInvalid, "%q is no cursor of a list: leave it out to begin at the beginning", text)
+	return n, nil
 }
 
 func (s *Server) listRuns(ctx context.Context, in *listRequest) (*body[client.Page[durable.Run]], error) {
-	f, err := s.filter(ctx, in)
+	f, mark, err := s.filter(ctx, "runs", in)
 	if err != nil {
 		return nil, err
 	}
 	runs, next, err := s.rt.Page(ctx, f)
-	return reply(client.Page[durable.Run]{Items: orEmpty(runs), Next: cursorOf(next)}, err)
+	return reply(client.Page[durable.Run]{Items: orEmpty(runs), Next: cursorOf(mark, next)}, err)
 }
 
 func orEmpty[T any](list []T) []T {
@@ -291,7 +306,7 @@ func orEmpty[T any](list []T) []T {
 }
 
 func (s *Server) countRuns(ctx context.Context, in *listRequest) (*body[map[durable.Status]int64], error) {
-	f, err := s.filter(ctx, in)
+	f, _, err := s.filter(ctx, "count", in)
 	if err != nil {
 		return nil, err
 	}

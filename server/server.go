@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -112,10 +113,29 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		s.note(Route{Method: http.MethodGet, Path: path, Scope: Public, Summary: "What can be asked of the server"})
 	}
 	s.describeProblems()
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	s.mux.HandleFunc(noRoute, func(w http.ResponseWriter, r *http.Request) {
+		if allowed := s.methods(r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			s.refuse(w, r, problemWith(http.StatusMethodNotAllowed, durable.CodeInvalid, "%s is not for %s: it takes %s", r.URL.Path, r.Method, strings.Join(allowed, ", ")))
+			return
+		}
 		s.refuse(w, r, durable.Errorf(durable.CodeNotFound, "there is nothing at %s %s; /openapi.json says what there is", r.Method, r.URL.Path))
 	})
 	return s, nil
+}
+
+// methods lists those that the table has for the path of a request.
+func (s *Server) methods(r *http.Request) []string {
+	var list []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		_, pattern := s.mux.Handler(other)
+		if _, ok := s.table[pattern]; ok {
+			list = append(list, method)
+		}
+	}
+	return list
 }
 
 // describeProblems has the OpenAPI document say what our problems are, not the framework's.

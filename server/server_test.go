@@ -269,6 +269,13 @@ func TestPages(t *testing.T) {
 	if seen != 30 {
 		t.Errorf("%d runs of 30", seen)
 	}
+	page, err := s.ListPage(ctx, durable.Filter{Name: "even", Limit: 3}, "")
+	if err != nil || page.Next == "" {
+		t.Fatalf("%+v, error %v", page, err)
+	}
+	if _, err := s.ListPage(ctx, durable.Filter{Name: "odd", Limit: 3}, page.Next); !errors.Is(err, durable.ErrInvalid) {
+		t.Errorf("a cursor of another list: %v", err)
+	}
 	if _, err := s.ListPage(ctx, durable.Filter{}, "bm9uZQ"); !errors.Is(err, durable.ErrInvalid) {
 		t.Errorf("a bad cursor: %v", err)
 	}
@@ -322,7 +329,7 @@ func TestBadInput(t *testing.T) {
 		{"a program of the runtime", "POST", "/v1/runs", `{"program":"webhook","input":{}}`, 400, durable.CodeInvalid, "not started by its name"},
 		{"unknown run", "GET", "/v1/runs/nosuchrun", "", 404, durable.CodeNotFound, "nosuchrun"},
 		{"unknown path", "GET", "/v1/nothing", "", 404, durable.CodeNotFound, "/openapi.json"},
-		{"wrong method", "DELETE", "/v1/runs", "", 404, durable.CodeNotFound, ""},
+		{"wrong method", "DELETE", "/v1/runs", "", 405, durable.CodeInvalid, "it takes GET, POST"},
 		{"bad cursor", "GET", "/v1/runs?cursor=xx", "", 400, durable.CodeInvalid, "no cursor"},
 		{"bad limit", "GET", "/v1/runs?limit=100000", "", 422, durable.CodeInvalid, "limit"},
 		{"bad status", "GET", "/v1/runs?status=asleep", "", 422, durable.CodeInvalid, "status"},
@@ -525,7 +532,7 @@ func TestAgents(t *testing.T) {
 		t.Errorf("it runs %s, not %s", run.Definition, second.Hash)
 	}
 	status, p, _ := s.raw(http.MethodPut, "/v1/agents/helper", strings.NewReader(`{"model":"script/talk"}`), "If-Match", `"1"`)
-	if status != http.StatusConflict {
+	if status != http.StatusPreconditionFailed || p.Code != durable.CodeConflict {
 		t.Errorf("with an old ETag: %d %+v", status, p)
 	}
 	if _, err := s.PutAgent(ctx, "helper", json.RawMessage(`{"models":"script/talk"}`)); !errors.Is(err, durable.ErrInvalid) {

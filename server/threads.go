@@ -117,7 +117,7 @@ func (s *Server) getThread(ctx context.Context, in *threadRequest) (*threadReply
 }
 
 func (s *Server) listThreads(ctx context.Context, in *listRequest) (*body[client.Page[durable.Run]], error) {
-	f, err := s.filter(ctx, in)
+	f, mark, err := s.filter(ctx, "threads", in)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (s *Server) listThreads(ctx context.Context, in *listRequest) (*body[client
 		f.Statuses = unended
 	}
 	runs, next, err := s.rt.Page(ctx, f)
-	return reply(client.Page[durable.Run]{Items: orEmpty(runs), Next: cursorOf(next)}, err)
+	return reply(client.Page[durable.Run]{Items: orEmpty(runs), Next: cursorOf(mark, next)}, err)
 }
 
 var unended = []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}
@@ -142,12 +142,13 @@ func (s *Server) historyOf(ctx context.Context, in *historyRequest) (*body[clien
 	if err != nil {
 		return nil, err
 	}
-	before, err := parseCursor(in.Cursor)
+	mark := markOf("history "+string(run.ID), listRequest{})
+	before, err := parseCursor(mark, in.Cursor)
 	if err != nil {
 		return nil, err
 	}
 	runs, next, err := s.rt.Page(ctx, durable.Filter{Parent: run.ID, Before: before, Limit: in.Limit})
-	return reply(client.Page[durable.Run]{Items: orEmpty(runs), Next: cursorOf(next)}, err)
+	return reply(client.Page[durable.Run]{Items: orEmpty(runs), Next: cursorOf(mark, next)}, err)
 }
 
 type turnRequest struct {
@@ -219,6 +220,9 @@ func (s *Server) editThread(ctx context.Context, in *editRequest) (*threadReply,
 		if seq, err = strconv.ParseInt(strings.Trim(in.IfMatch, `"`), 10, 64); err != nil || seq < 0 {
 			return nil, durable.Errorf(durable.CodeInvalid, "If-Match %s is no ETag of a thread", in.IfMatch)
 		}
+	}
+	if _, now, err := s.rt.Conversation(ctx, run.ID, -1); err == nil && seq >= 0 && now != seq {
+		return nil, problemWith(http.StatusPreconditionFailed, durable.CodeConflict, "the thread has gone on: its ETag is %s now; look at it again", etag(now))
 	}
 	if err := s.rt.EditThread(ctx, run.ID, turn, seq); err != nil {
 		return nil, err
