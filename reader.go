@@ -217,6 +217,10 @@ func (r *Reader) Records(ctx context.Context, kind string, f store.RecordFilter)
 	return r.store.Records(ctx, kind, f)
 }
 
+// Epoch says which opening of the data directory for writing this is, from 1; 0 for one that
+// only reads.
+func (r *Reader) Epoch() int64 { return r.store.Epoch() }
+
 // LastSeq is the seq of the last entry of a run. Error: not_found.
 func (r *Reader) LastSeq(ctx context.Context, id durable.RunID) (int64, error) {
 	e, err := r.store.Last(ctx, id)

@@ -100,6 +100,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := &sink{w: w, control: http.NewResponseController(w), open: &s.streams, mode: mode, pos: from, children: query.Get("children") != "false"}
+	out.mend = s.menderOf(r.Context(), from)
 	s.streams.Add(1)
 	defer s.streams.Add(-1)
 	ctx, stop := context.WithCancel(r.Context())
@@ -200,6 +201,7 @@ type sink struct {
 	open     *atomic.Int64 // how many streams the server has
 	mode     string
 	children bool
+	mend     *mender // nil = nothing was missed
 
 	mu      sync.Mutex // a sign of life may come between two writes
 	pos     position
@@ -260,6 +262,12 @@ func (o *sink) send(items []*event.Item, of, root durable.RunID) error {
 		o.buf = bytes.Buffer{}
 	}
 	for _, item := range items {
+		for _, d := range o.mend.before(item) {
+			if o.mode == modeEvents || o.mode == modeMessages { // behind the same id: they may come again
+				o.buf.WriteString("id: " + o.pos.String())
+				o.buf.Write(encode("delta", d))
+			}
+		}
 		o.step(item, of, root)
 		if !o.wants(item) {
 			continue
@@ -361,16 +369,21 @@ func (o *sink) wants(item *event.Item) bool {
 // encodeItem is an item as it is sent, the same for all clients without children; the others
 // have another line with the id.
 func encodeItem(item *event.Item) []byte {
-	kind, v := "event", any(item.Event)
+	id := "id: " + item.Cursor.String()
 	if item.Delta != nil {
-		kind, v = "delta", item.Delta
+		return append([]byte(id), encode("delta", item.Delta)...)
 	}
+	return append([]byte(id), encode("event", item.Event)...)
+}
+
+// encode is what is sent of an event or a delta, behind its id.
+func encode(kind string, v any) []byte {
 	var b bytes.Buffer
-	b.WriteString("id: " + item.Cursor.String() + "\nevent: " + kind + "\ndata: ")
+	b.WriteString("\nevent: " + kind + "\ndata: ")
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil { // ends the line; JSON has no other
-		return []byte("id: " + item.Cursor.String() + "\nevent: damaged\ndata: {}\n\n")
+		return []byte("\nevent: damaged\ndata: {}\n\n")
 	}
 	b.WriteByte('\n')
 	return b.Bytes()

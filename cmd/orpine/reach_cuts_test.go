@@ -212,7 +212,7 @@ func (k *talk) plain(items []client.Item) []string {
 	var lines []string
 	id, n := string(items[0].Event.Run), int64(0)
 	offset := map[int]int{} // of the next delta of a step, by its command
-	for _, item := range client.Settle(items) {
+	for _, item := range k.joined(client.Settle(items)) {
 		var v any
 		switch {
 		case item.Delta != nil:
@@ -234,4 +234,37 @@ func (k *talk) plain(items []client.Item) []string {
 		lines = append(lines, strings.ReplaceAll(string(line), id, "RUN"))
 	}
 	return lines
+}
+
+// joined is a stream in which pieces of one text, or of one call, that follow each other are
+// one: how a model cut them is not what it said.
+func (k *talk) joined(items []client.Item) []client.Item {
+	k.t.Helper()
+	var list []client.Item
+	var last model.Delta // the piece at the end of the list
+	for _, item := range items {
+		d := item.Delta
+		if d == nil || (d.Kind != string(model.DeltaText) && d.Kind != string(model.DeltaCall)) {
+			list, last = append(list, item), model.Delta{}
+			continue
+		}
+		var piece model.Delta
+		if err := json.Unmarshal(d.Data, &piece); err != nil {
+			k.t.Fatal(err)
+		}
+		if n := len(list); last.Kind == piece.Kind && last.Index == piece.Index && list[n-1].Delta.Command == d.Command {
+			last.Text, last.Args = last.Text+piece.Text, last.Args+piece.Args
+			list = list[:n-1]
+		} else {
+			last = piece
+		}
+		data, err := json.Marshal(last)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		whole := *d
+		whole.Data = data
+		list = append(list, client.Item{Delta: &whole, Cursor: item.Cursor})
+	}
+	return list
 }
