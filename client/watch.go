@@ -51,12 +51,16 @@ func (c *Client) Watch(ctx context.Context, id durable.RunID, w Watch) iter.Seq2
 		for away := 0; ; away++ {
 			before := w.After
 			began := time.Now()
-			over, err := c.listen(ctx, id, &w, yield)
+			items := 0
+			over, err := c.listen(ctx, id, &w, func(item Item, err error) bool {
+				items++
+				return yield(item, err)
+			})
 			if over {
 				return
 			}
 			switch {
-			case w.After != before, time.Since(began) > longestPause:
+			case items > 0, time.Since(began) > longestPause: // the server is there, whatever cuts the line
 				away = 0
 			case err == nil:
 				err = durable.Errorf(durable.CodeUnavailable, "the stream of run %s ends without an event", id)
