@@ -3,8 +3,6 @@ package orpine
 import (
 	"context"
 	"encoding/json"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/agent"
@@ -14,14 +12,6 @@ import (
 
 // ruleKind is the kind of the records of decisions that stand.
 const ruleKind = "rule"
-
-// keyOf is the key of a record that is found by several names.
-func keyOf(names ...string) string {
-	for i, n := range names {
-		names[i] = url.QueryEscape(n)
-	}
-	return strings.Join(names, "/")
-}
 
 // Approval is what somebody decides on a call that an agent wants to make.
 type Approval struct {
@@ -70,7 +60,7 @@ func (r *Runtime) Approve(ctx context.Context, id durable.RunID, a Approval) err
 	if a.Always == durable.Anybody {
 		s.Agent = ""
 	}
-	key := keyOf(run.Tenant, s.Agent, s.Tool)
+	key := store.KeyOf(run.Tenant, s.Agent, s.Tool)
 	s.ID = durable.RefOf([]byte(key)).Hash[:16]
 	data, err := json.Marshal(s)
 	if err != nil {
@@ -86,7 +76,7 @@ const maxRules = 10_000
 func (r *Reader) Rules(ctx context.Context, tenant string) ([]Standing, error) {
 	f := store.RecordFilter{Limit: maxRules}
 	if tenant != "" {
-		f.Prefix = keyOf(tenant) + "/"
+		f.Prefix = store.KeyOf(tenant) + "/"
 	}
 	records, err := r.store.Records(ctx, ruleKind, f)
 	if err != nil {
@@ -110,7 +100,7 @@ func (r *Runtime) RemoveRule(ctx context.Context, tenant, id string) error {
 	}
 	for _, s := range rules {
 		if s.ID == id {
-			key := keyOf(s.Tenant, s.Agent, s.Tool)
+			key := store.KeyOf(s.Tenant, s.Agent, s.Tool)
 			return r.journal.Write(ctx, store.RecordChange{Kind: ruleKind, Key: key, Expect: store.AnyVersion})
 		}
 	}

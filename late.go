@@ -6,6 +6,7 @@ import (
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/store"
 )
 
 // late is how step functions reach the runtime that they are made for: programs are there
@@ -69,7 +70,7 @@ func (r *Runtime) stands(ctx context.Context, id durable.RunID, rule agent.Rule)
 		return false, err
 	}
 	for _, name := range []string{rule.Agent, ""} {
-		_, err := r.store.Record(ctx, ruleKind, keyOf(run.Tenant, name, rule.Tool))
+		_, err := r.store.Record(ctx, ruleKind, store.KeyOf(run.Tenant, name, rule.Tool))
 		if !errors.Is(err, durable.ErrNotFound) {
 			return err == nil, err
 		}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"net/url"
+	"strings"
 	"time"
 )
 
@@ -44,4 +46,14 @@ type RecordFilter struct {
 	After     string // only keys behind it, in the order asked for, to go on behind the last one of a page
 	Backwards bool   // the highest key first
 	Limit     int    // 0 = 100
+}
+
+// KeyOf is the key of a record that is found by several names. Those that share the first names
+// share KeyOf(names...) + "/" as a prefix.
+func KeyOf(names ...string) string {
+	parts := make([]string, len(names))
+	for i, n := range names {
+		parts[i] = url.QueryEscape(n)
+	}
+	return strings.Join(parts, "/")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +51,7 @@ func (k *Keys) Once(ctx context.Context, tenant, route, key string, request []by
 	if key == "" || len(key) > onceMax || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return "", false, durable.Errorf(durable.CodeInvalid, "%.80q is no idempotency key: it has 1 to %d printable ASCII characters", key, onceMax)
 	}
-	name := keyOf(tenant, route, key)
+	name := store.KeyOf(tenant, route, key)
 	mine := asked{Request: hashOf(string(request))}
 	for {
 		r, err := k.records.Record(ctx, onceKind, name)
@@ -130,12 +129,4 @@ func (k *Keys) sweep(ctx context.Context) error {
 		return nil // one of them was used again meanwhile; the others go in the next round
 	}
 	return err
-}
-
-// keyOf is the key of a record that is found by several names.
-func keyOf(names ...string) string {
-	for i, n := range names {
-		names[i] = url.QueryEscape(n)
-	}
-	return strings.Join(names, "/")
 }
