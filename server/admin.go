@@ -16,16 +16,16 @@ import (
 
 func (s *Server) admin() {
 	path := client.Version + "/tokens"
-	add(s, Route{Method: http.MethodPost, Path: path, ID: "create-token", Scope: "tokens:write", Summary: "Make a token", Status: http.StatusCreated}, s.createToken)
-	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-tokens", Scope: "tokens:write", Summary: "List the tokens, without their secrets"},
+	add(s, Route{Method: http.MethodPost, Path: path, ID: "create-token", Scope: access.TokensWrite, Summary: "Make a token", Status: http.StatusCreated}, s.createToken)
+	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-tokens", Scope: access.TokensWrite, Summary: "List the tokens, without their secrets"},
 		func(ctx context.Context, _ *nothing) (*body[[]client.Token], error) {
 			list, err := s.tokens.List(ctx)
 			return reply(orEmpty(list), err)
 		})
-	add(s, Route{Method: http.MethodDelete, Path: path + "/{id}", ID: "revoke-token", Scope: "tokens:write", Summary: "Make a token worthless at once", Status: http.StatusNoContent},
-		func(ctx context.Context, in *RunRef) (*none, error) { return &none{}, s.tokens.Revoke(ctx, in.ID) })
-	add(s, Route{Method: http.MethodGet, Path: client.Version + "/audit", ID: "list-audit", Scope: "audit:read", Summary: "Read the log of who asked for what"}, s.auditLines)
-	add(s, Route{Method: http.MethodGet, Path: client.Version + "/audit/verify", ID: "verify-audit", Scope: "audit:read", Summary: "Hold the log against its hashes"},
+	add(s, Route{Method: http.MethodDelete, Path: path + "/{id}", ID: "revoke-token", Scope: access.TokensWrite, Summary: "Make a token worthless at once", Status: http.StatusNoContent},
+		func(ctx context.Context, in *item) (*none, error) { return &none{}, s.tokens.Revoke(ctx, in.ID) })
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/audit", ID: "list-audit", Scope: access.AuditRead, Summary: "Read the log of who asked for what"}, s.auditLines)
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/audit/verify", ID: "verify-audit", Scope: access.AuditRead, Summary: "Hold the log against its hashes"},
 		func(ctx context.Context, _ *nothing) (*body[access.Report], error) { return reply(s.audit.Verify(ctx)) })
 	s.hooks()
 }
@@ -76,9 +76,9 @@ func (s *Server) auditLines(ctx context.Context, in *auditRequest) (*body[[]clie
 // hooks are the routes of webhooks.
 func (s *Server) hooks() {
 	path := client.Version + "/webhooks"
-	add(s, Route{Method: http.MethodPost, Path: path, ID: "add-webhook", Scope: "webhooks:write", Summary: "Have a URL told when runs change their status", Status: http.StatusCreated},
+	add(s, Route{Method: http.MethodPost, Path: path, ID: "add-webhook", Scope: access.WebhooksWrite, Summary: "Have a URL told when runs change their status", Status: http.StatusCreated},
 		s.addWebhook)
-	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-webhooks", Scope: "webhooks:read", Summary: "List the webhooks, without their secrets"},
+	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-webhooks", Scope: access.WebhooksRead, Summary: "List the webhooks, without their secrets"},
 		func(ctx context.Context, _ *nothing) (*body[[]client.Webhook], error) {
 			if s.cfg.Webhooks == nil {
 				return reply([]client.Webhook{}, nil)
@@ -86,8 +86,8 @@ func (s *Server) hooks() {
 			list, err := s.cfg.Webhooks.List(ctx, who(ctx).Tenant)
 			return reply(orEmpty(list), err)
 		})
-	add(s, Route{Method: http.MethodDelete, Path: path + "/{id}", ID: "remove-webhook", Scope: "webhooks:write", Summary: "Forget a webhook", Status: http.StatusNoContent},
-		func(ctx context.Context, in *RunRef) (*none, error) {
+	add(s, Route{Method: http.MethodDelete, Path: path + "/{id}", ID: "remove-webhook", Scope: access.WebhooksWrite, Summary: "Forget a webhook", Status: http.StatusNoContent},
+		func(ctx context.Context, in *item) (*none, error) {
 			if s.cfg.Webhooks == nil {
 				return nil, errNoWebhooks
 			}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/access"
 	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/tool"
 )
@@ -33,48 +33,50 @@ const fromFile = "file"
 // maxVersions is how many versions of an agent are kept in reach.
 const maxVersions = 100
 
-// agents are those that a server knows by name: from its file, or put there by the API. Each
-// change is a version that can be gone back to; a run pins what it started with.
+// agents are those that a server knows by name, the same for all tenants: from its file, or put
+// there by the API. Each change is a version that can be gone back to; a run pins what it started
+// with.
 type agents struct{ rt *orpine.Runtime }
 
-// named is the record of an agent.
+// named is the record of an agent, under its name.
 type named struct {
 	Source   string   `json:"source"`
 	Versions []string `json:"versions"`       // hashes, the current one first
 	File     string   `json:"file,omitempty"` // hash of the one that the server's file had last
 }
 
-func agentKey(tenant, name string) string {
-	return url.QueryEscape(tenant) + "/" + url.QueryEscape(name)
-}
-
-// get finds an agent of a tenant, or one of the server's file. The version is that of the
-// record; 0 where there is none.
-func (a *agents) get(ctx context.Context, tenant, name string) (client.Agent, store.Record, error) {
-	record, err := a.rt.Record(ctx, agentKind, agentKey(tenant, name))
-	if errors.Is(err, durable.ErrNotFound) && tenant != "" {
-		record, err = a.rt.Record(ctx, agentKind, agentKey("", name))
+// get finds an agent, and the version of its record.
+func (a *agents) get(ctx context.Context, name string) (client.Agent, int64, error) {
+	record, err := a.rt.Record(ctx, agentKind, name)
+	if errors.Is(err, durable.ErrNotFound) {
+		err = noAgent(name)
 	}
 	if err != nil {
-		if errors.Is(err, durable.ErrNotFound) {
-			err = noAgent(name)
-		}
-		return client.Agent{}, record, err
+		return client.Agent{}, 0, err
 	}
-	out, err := describe(name, record)
-	return out, record, err
+	out, err := agentOf(record)
+	return out, record.Version, err
 }
 
 func noAgent(name string) error {
 	return durable.Errorf(durable.CodeNotFound, "no agent %q; GET %s/agents lists all", name, client.Version)
 }
 
-func describe(name string, record store.Record) (client.Agent, error) {
+func damaged(name string, err error) error {
+	return durable.Errorf(durable.CodeInternal, "the record of agent %s is damaged: %w", name, err)
+}
+
+// agentOf reads the record of an agent.
+func agentOf(record store.Record) (client.Agent, error) {
 	var n named
-	if err := json.Unmarshal(record.Data, &n); err != nil || len(n.Versions) == 0 {
-		return client.Agent{}, durable.Errorf(durable.CodeInternal, "the record of agent %s is damaged: %w", name, err)
+	err := cmp.Or(record.Fault, json.Unmarshal(record.Data, &n))
+	if err == nil && len(n.Versions) == 0 {
+		err = errors.New("it has no version")
 	}
-	return client.Agent{Name: name, Hash: n.Versions[0], Source: n.Source, Updated: record.Updated, Versions: n.Versions}, nil
+	if err != nil {
+		return client.Agent{}, damaged(record.Key, err)
+	}
+	return client.Agent{Name: record.Key, Hash: n.Versions[0], Source: n.Source, Updated: record.Updated, Versions: n.Versions}, nil
 }
 
 // content reads a version.
@@ -85,8 +87,8 @@ func (a *agents) content(ctx context.Context, hash string) (json.RawMessage, err
 
 // put makes a definition the current version of an agent. With expect the record must have
 // that version still. Errors: invalid, conflict.
-func (a *agents) put(ctx context.Context, tenant, name, source string, definition json.RawMessage, expect int64) error {
-	record, err := a.rt.Record(ctx, agentKind, agentKey(tenant, name))
+func (a *agents) put(ctx context.Context, name, source string, definition json.RawMessage, expect int64) error {
+	record, err := a.rt.Record(ctx, agentKind, name)
 	if err != nil && !errors.Is(err, durable.ErrNotFound) {
 		return err
 	}
@@ -96,7 +98,7 @@ func (a *agents) put(ctx context.Context, tenant, name, source string, definitio
 	var n named
 	if record.Version > 0 {
 		if err := json.Unmarshal(record.Data, &n); err != nil {
-			return durable.Errorf(durable.CodeInternal, "the record of agent %s is damaged: %w", name, err)
+			return damaged(name, err)
 		}
 	}
 	hash := durable.RefOf(definition).Hash
@@ -116,7 +118,7 @@ func (a *agents) put(ctx context.Context, tenant, name, source string, definitio
 	}
 	return a.rt.Write(ctx,
 		store.RecordChange{Kind: definitionKind, Key: hash, Expect: store.AnyVersion, Data: definition},
-		store.RecordChange{Kind: agentKind, Key: agentKey(tenant, name), Expect: record.Version, Data: data},
+		store.RecordChange{Kind: agentKind, Key: name, Expect: record.Version, Data: data},
 	)
 }
 
@@ -150,7 +152,7 @@ func (s *Server) Load(ctx context.Context, definitions map[string]agent.Definiti
 		if err != nil {
 			return err
 		}
-		if err := s.agents.put(ctx, "", name, fromFile, data, -1); err != nil {
+		if err := s.agents.put(ctx, name, fromFile, data, -1); err != nil {
 			return err
 		}
 	}
@@ -158,12 +160,12 @@ func (s *Server) Load(ctx context.Context, definitions map[string]agent.Definiti
 }
 
 // definition is the agent that a request to start a run means.
-func (s *Server) definition(ctx context.Context, tenant string, in client.StartRun) (agent.Definition, error) {
+func (s *Server) definition(ctx context.Context, in client.StartRun) (agent.Definition, error) {
 	if in.Definition != nil {
 		d, _, err := checked("", in.Definition)
 		return d, err
 	}
-	a, _, err := s.agents.get(ctx, tenant, in.Agent)
+	a, _, err := s.agents.get(ctx, in.Agent)
 	if err != nil {
 		return agent.Definition{}, err
 	}
@@ -189,14 +191,14 @@ func versionOf(a client.Agent, hash string) (string, error) {
 }
 
 func (s *Server) definitions() {
-	const read, write = "agents:read", "agents:write"
+	const read, write = access.AgentsRead, access.AgentsWrite
 	path := client.Version + "/agents"
 	add(s, Route{Method: http.MethodGet, Path: path, ID: "list-agents", Scope: read, Summary: "List the agents of the server"}, s.listAgents)
 	add(s, Route{Method: http.MethodGet, Path: path + "/{name}", ID: "get-agent", Scope: read, Summary: "Get an agent with its definition"}, s.getAgent)
 	add(s, Route{Method: http.MethodPut, Path: path + "/{name}", ID: "put-agent", Scope: write, Summary: "Make a definition the current version of an agent"}, s.putAgent)
 	add(s, Route{Method: http.MethodDelete, Path: path + "/{name}", ID: "delete-agent", Scope: write, Summary: "Forget an agent; its runs go on", Status: http.StatusNoContent}, s.deleteAgent)
 	add(s, Route{Method: http.MethodPost, Path: path + "/{name}/rollback", ID: "rollback-agent", Scope: write, Summary: "Make an earlier version of an agent the current one"}, s.rollbackAgent)
-	add(s, Route{Method: http.MethodGet, Path: client.Version + "/tools", ID: "list-tools", Scope: "tools:read", Summary: "List the tools that agents may be given"},
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/tools", ID: "list-tools", Scope: access.ToolsRead, Summary: "List the tools that agents may be given"},
 		func(context.Context, *nothing) (*body[[]client.Tool], error) { return reply(orEmpty(s.cfg.Tools), nil) })
 }
 
@@ -211,7 +213,7 @@ type agentReply struct {
 }
 
 func (s *Server) getAgent(ctx context.Context, in *agentRequest) (*agentReply, error) {
-	a, record, err := s.agents.get(ctx, who(ctx).Tenant, in.Name)
+	a, version, err := s.agents.get(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +221,7 @@ func (s *Server) getAgent(ctx context.Context, in *agentRequest) (*agentReply, e
 		return nil, err
 	}
 	a.Definition, err = s.agents.content(ctx, a.Hash)
-	return &agentReply{etag(record.Version), a}, err
+	return &agentReply{etag(version), a}, err
 }
 
 type putAgentRequest struct {
@@ -240,8 +242,7 @@ func (s *Server) putAgent(ctx context.Context, in *putAgentRequest) (*agentReply
 	if err != nil {
 		return nil, err
 	}
-	tenant := who(ctx).Tenant
-	if err := s.agents.put(ctx, tenant, in.Name, "api", definition, expect); err != nil {
+	if err := s.agents.put(ctx, in.Name, "api", definition, expect); err != nil {
 		return nil, err
 	}
 	return s.getAgent(ctx, &agentRequest{Name: in.Name})
@@ -265,63 +266,38 @@ func (s *Server) hasTools(d agent.Definition) error {
 	return nil
 }
 
-// expected is the version of a record in an If-Match; -1 = whatever there is.
-func expected(ifMatch string) (int64, error) {
-	if ifMatch == "" || ifMatch == "*" {
-		return -1, nil
-	}
-	var n int64
-	if err := json.Unmarshal([]byte(strings.Trim(ifMatch, `"`)), &n); err != nil || n < 0 {
-		return 0, durable.Errorf(durable.CodeInvalid, "If-Match %s is no ETag of this server", ifMatch)
-	}
-	return n, nil
-}
-
 func (s *Server) listAgents(ctx context.Context, _ *nothing) (*body[[]client.Agent], error) {
-	tenants := []string{""}
-	if t := who(ctx).Tenant; t != "" {
-		tenants = append(tenants, t)
-	}
 	list := []client.Agent{}
-	for _, t := range tenants {
-		prefix := agentKey(t, "")
-		for after := ""; ; {
-			const page = 500
-			records, err := s.rt.Records(ctx, agentKind, store.RecordFilter{Prefix: prefix, After: after, Limit: page})
+	const page = 500
+	for f := (store.RecordFilter{Limit: page}); ; {
+		records, err := s.rt.Records(ctx, agentKind, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range records {
+			a, err := agentOf(r)
 			if err != nil {
 				return nil, err
 			}
-			for _, r := range records {
-				name, err := url.QueryUnescape(strings.TrimPrefix(r.Key, prefix))
-				if err != nil {
-					continue
-				}
-				a, err := describe(name, r)
-				if err != nil {
-					return nil, err
-				}
-				a.Versions = nil
-				list = append(list, a)
-				after = r.Key
-			}
-			if len(records) < page {
-				break
-			}
+			a.Versions = nil
+			list = append(list, a)
+			f.After = r.Key
+		}
+		if len(records) < page {
+			return reply(list, nil)
 		}
 	}
-	return reply(list, nil)
 }
 
 func (s *Server) deleteAgent(ctx context.Context, in *agentRequest) (*none, error) {
-	key := agentKey(who(ctx).Tenant, in.Name)
-	record, err := s.rt.Record(ctx, agentKind, key)
+	record, err := s.rt.Record(ctx, agentKind, in.Name)
 	if errors.Is(err, durable.ErrNotFound) {
 		return nil, noAgent(in.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &none{}, s.rt.Write(ctx, store.RecordChange{Kind: agentKind, Key: key, Expect: record.Version})
+	return &none{}, s.rt.Write(ctx, store.RecordChange{Kind: agentKind, Key: in.Name, Expect: record.Version})
 }
 
 type rollbackRequest struct {
@@ -330,8 +306,7 @@ type rollbackRequest struct {
 }
 
 func (s *Server) rollbackAgent(ctx context.Context, in *rollbackRequest) (*agentReply, error) {
-	tenant := who(ctx).Tenant
-	a, _, err := s.agents.get(ctx, tenant, in.Name)
+	a, _, err := s.agents.get(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +318,7 @@ func (s *Server) rollbackAgent(ctx context.Context, in *rollbackRequest) (*agent
 	if err != nil {
 		return nil, err
 	}
-	if err := s.agents.put(ctx, tenant, in.Name, "api", definition, -1); err != nil {
+	if err := s.agents.put(ctx, in.Name, "api", definition, -1); err != nil {
 		return nil, err
 	}
 	return s.getAgent(ctx, &agentRequest{Name: in.Name})

@@ -15,7 +15,7 @@ import (
 
 // verb registers what is done to a run and answers with what the run is then.
 func verb[T any](s *Server, name, summary string, do func(ctx context.Context, run durable.Run, by string, in T) error) {
-	r := Route{Method: http.MethodPost, Path: runsPath + "/{id}/" + name, ID: name + "-run", Scope: "runs:write", Summary: summary, Body: 16 << 20}
+	r := Route{Method: http.MethodPost, Path: runsPath + "/{id}/" + name, ID: name + "-run", Scope: access.RunsWrite, Summary: summary, Body: 16 << 20}
 	add(s, r, func(ctx context.Context, in *about[T]) (*body[durable.Run], error) {
 		run, err := s.mine(ctx, in.ID)
 		if err != nil {
@@ -78,7 +78,7 @@ type branchRequest struct {
 
 // branch registers a verb that makes a run of a run.
 func (s *Server) branch(name, summary string, do func(*orpine.Runtime, context.Context, durable.RunID, orpine.ForkRequest) (durable.RunID, error)) {
-	r := Route{Method: http.MethodPost, Path: runsPath + "/{id}/" + name, ID: name + "-run", Scope: "runs:write", Summary: summary, Status: http.StatusCreated, Body: 16 << 20}
+	r := Route{Method: http.MethodPost, Path: runsPath + "/{id}/" + name, ID: name + "-run", Scope: access.RunsWrite, Summary: summary, Status: http.StatusCreated, Body: 16 << 20}
 	add(s, r, func(ctx context.Context, in *branchRequest) (*created[durable.Run], error) {
 		run, err := s.mine(ctx, in.ID)
 		if err != nil {

@@ -8,10 +8,11 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/access"
 )
 
 func (s *Server) interrupts() {
-	const read, write = "approvals:read", "approvals:write"
+	const read, write = access.ApprovalsRead, access.ApprovalsWrite
 	add(s, Route{Method: http.MethodGet, Path: client.Version + "/approvals", ID: "list-approvals", Scope: read, Summary: "List what waits for a person"}, s.questions)
 	add(s, Route{Method: http.MethodPost, Path: runsPath + "/{id}/answer", ID: "answer-run", Scope: write, Summary: "Answer a question; the first answer counts", Body: 16 << 20},
 		func(ctx context.Context, in *about[client.Answer]) (*body[durable.Run], error) {
@@ -69,10 +70,6 @@ func (s *Server) listRules(ctx context.Context, _ *nothing) (*body[[]orpine.Stan
 	return reply(orEmpty(rules), err)
 }
 
-type ruleRequest struct {
-	ID string `path:"id" maxLength:"500"`
-}
-
-func (s *Server) deleteRule(ctx context.Context, in *ruleRequest) (*none, error) {
+func (s *Server) deleteRule(ctx context.Context, in *item) (*none, error) {
 	return &none{}, s.rt.RemoveRule(ctx, who(ctx).Tenant, in.ID)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/access"
 )
 
 // maxImport is the longest export that is taken up, in bytes.
@@ -22,7 +23,7 @@ const maxImport = 1 << 30
 
 // offline are the routes for what is done with journals while nothing is driven.
 func (s *Server) offline() {
-	const read, write = "runs:read", "runs:write"
+	const read, write = access.RunsRead, access.RunsWrite
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/replay", ID: "replay-run", Scope: read, Summary: "Hold the journal of a run against the programs of the server"}, s.replayOf)
 	add(s, Route{Method: http.MethodPost, Path: runsPath + "/{id}/plan", ID: "plan-run", Scope: read, Summary: "Say what a fork would consist of", Body: 16 << 20}, s.planOf)
 	file := map[string]*huma.MediaType{"application/octet-stream": {}}
@@ -95,13 +96,13 @@ func flagOf(r *http.Request, name string) (bool, error) {
 	}
 }
 
-// started is a writer that knows whether anything was written.
-type started struct {
+// sent is a writer that knows whether anything was written.
+type sent struct {
 	io.Writer
 	yes bool
 }
 
-func (w *started) Write(p []byte) (int, error) {
+func (w *sent) Write(p []byte) (int, error) {
 	w.yes = true
 	return w.Writer.Write(p)
 }
@@ -120,7 +121,7 @@ func (s *Server) exportRun(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Trailer", client.ContentsTrailer)
-	out := &started{Writer: w}
+	out := &sent{Writer: w}
 	sum, err := s.rt.Export(r.Context(), out, orpine.ExportConfig{Run: run.ID, Alone: alone, Build: s.cfg.Version})
 	if err != nil && !out.yes {
 		h.Del("Trailer")

@@ -40,6 +40,11 @@ type RunRef struct {
 	ID string `path:"id" maxLength:"200" doc:"ID of the run; without a tenant also a unique prefix, a name, or @last"`
 }
 
+// item is a request about one thing of a list that is no run.
+type item struct {
+	ID string `path:"id" maxLength:"200" doc:"Its ID, as the list has it"`
+}
+
 // about is a request about one run that says something.
 type about[T any] struct {
 	RunRef
@@ -60,7 +65,7 @@ type OnceKey struct {
 const runsPath = client.Version + "/runs"
 
 func (s *Server) runs() {
-	const read, write = "runs:read", "runs:write"
+	const read, write = access.RunsRead, access.RunsWrite
 	add(s, Route{Method: http.MethodPost, Path: runsPath, ID: "start-run", Scope: write, Summary: "Start a run", Status: http.StatusCreated, Body: 16 << 20}, s.startRun)
 	add(s, Route{Method: http.MethodPost, Path: runsPath + "/batch", ID: "start-runs", Scope: write, Summary: "Start many runs", Body: 64 << 20}, s.startRuns)
 	add(s, Route{Method: http.MethodGet, Path: runsPath, ID: "list-runs", Scope: read, Summary: "List runs, newest first"}, s.listRuns)
@@ -73,7 +78,7 @@ func (s *Server) runs() {
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/entries", ID: "entries-run", Scope: read, Summary: "Read the journal of a run"}, s.entriesOf)
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/input", ID: "input-run", Scope: read, Summary: "Get what a run was started with"}, s.inputOf)
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/usage", ID: "usage-run", Scope: read, Summary: "Sum up what a run and its children have used"}, s.usageOf)
-	add(s, Route{Method: http.MethodGet, Path: client.Version + "/blobs/{hash}", ID: "get-blob", Scope: "blobs:read", Summary: "Get a large value by its hash"}, s.blob)
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/blobs/{hash}", ID: "get-blob", Scope: access.BlobsRead, Summary: "Get a large value by its hash"}, s.blob)
 	s.raw(Route{Method: http.MethodGet, Path: runsPath + "/{id}/events", ID: "watch-run", Scope: read, Summary: "Watch a run and its children"}, streamOperation(), s.stream)
 }
 
@@ -176,7 +181,7 @@ func (s *Server) request(ctx context.Context, in client.StartRun) (req durable.S
 	case in.Program != "":
 		req = durable.StartRequest{Program: in.Program, Name: in.Name, Input: in.Input}
 	default:
-		d, err := s.definition(ctx, tenant, in)
+		d, err := s.definition(ctx, in)
 		if err != nil {
 			return req, err
 		}
@@ -424,7 +429,8 @@ func (s *Server) usageOf(ctx context.Context, in *RunRef) (*body[client.Usage], 
 	}
 	var u client.Usage
 	left := maxNodes
-	return reply(u, s.usage(ctx, run, &u, &left))
+	err = s.usage(ctx, run, &u, &left)
+	return reply(u, err)
 }
 
 type blobRequest struct {

@@ -298,13 +298,10 @@ func (o *sink) pause() {
 // step moves the position behind an item.
 func (o *sink) step(item *event.Item, of, root durable.RunID) {
 	e := item.Event
-	switch {
-	case of != root && e != nil && e.Kind == durable.EntryEnded:
-		o.pos.children[of] = item.Cursor // until its parent has said so too
-	case of != root:
-		o.pos.children[of] = item.Cursor
-	default:
+	if of == root {
 		o.pos.at = item.Cursor
+	} else {
+		o.pos.children[of] = item.Cursor // also of one that has ended, until its parent has said so too
 	}
 	if e == nil || !o.children {
 		return

@@ -1,10 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
@@ -12,17 +11,18 @@ import (
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/memory"
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/server/access"
 )
 
 const threadsPath = client.Version + "/threads"
 
 func (s *Server) threads() {
-	const read, write = "threads:read", "threads:write"
+	const read, write = access.ThreadsRead, access.ThreadsWrite
 	add(s, Route{Method: http.MethodPost, Path: threadsPath, ID: "start-thread", Scope: write, Summary: "Start a conversation", Status: http.StatusCreated}, s.startThread)
 	add(s, Route{Method: http.MethodGet, Path: threadsPath, ID: "list-threads", Scope: read, Summary: "List threads, newest first"}, s.listThreads)
 	add(s, Route{Method: http.MethodGet, Path: threadsPath + "/{id}", ID: "get-thread", Scope: read, Summary: "Get a thread, as it is or as it was behind an entry"}, s.getThread)
 	add(s, Route{Method: http.MethodGet, Path: threadsPath + "/{id}/history", ID: "history-thread", Scope: read, Summary: "List the turns of a thread, newest first"}, s.historyOf)
-	add(s, Route{Method: http.MethodPost, Path: threadsPath + "/{id}/runs", ID: "start-turn", Scope: "runs:write", Summary: "Let an agent answer in a thread", Status: http.StatusCreated, Body: 16 << 20}, s.startTurn)
+	add(s, Route{Method: http.MethodPost, Path: threadsPath + "/{id}/runs", ID: "start-turn", Scope: access.RunsWrite, Summary: "Let an agent answer in a thread", Status: http.StatusCreated, Body: 16 << 20}, s.startTurn)
 	add(s, Route{Method: http.MethodPatch, Path: threadsPath + "/{id}", ID: "edit-thread", Scope: write, Summary: "Change by hand what was said", Body: 16 << 20}, s.editThread)
 	add(s, Route{Method: http.MethodPost, Path: threadsPath + "/{id}/copy", ID: "copy-thread", Scope: write, Summary: "Start a thread that goes on from the state of this one", Status: http.StatusCreated}, s.copyThread)
 	add(s, Route{Method: http.MethodDelete, Path: threadsPath + "/{id}", ID: "delete-thread", Scope: write, Summary: "End a thread, and what is under way in it", Status: http.StatusNoContent}, s.deleteThread)
@@ -100,8 +100,6 @@ func (s *Server) describe(ctx context.Context, run durable.Run, at int64, messag
 	}
 	return &threadReply{ETag: etag(seq), Body: t}, nil
 }
-
-func etag(seq int64) string { return `"` + strconv.FormatInt(seq, 10) + `"` }
 
 type threadRequest struct {
 	RunRef
@@ -215,13 +213,15 @@ func (s *Server) editThread(ctx context.Context, in *editRequest) (*threadReply,
 	if turn.Head == nil && len(turn.Say) == 0 {
 		return nil, durable.Errorf(durable.CodeInvalid, "say what is to change: say, at or both")
 	}
-	seq := int64(-1)
-	if in.IfMatch != "" {
-		if seq, err = strconv.ParseInt(strings.Trim(in.IfMatch, `"`), 10, 64); err != nil || seq < 0 {
-			return nil, durable.Errorf(durable.CodeInvalid, "If-Match %s is no ETag of a thread", in.IfMatch)
-		}
+	seq, err := expected(in.IfMatch)
+	if err != nil {
+		return nil, err
 	}
-	if _, now, err := s.rt.Conversation(ctx, run.ID, -1); err == nil && seq >= 0 && now != seq {
+	_, now, err := s.rt.Conversation(ctx, run.ID, -1)
+	if err != nil {
+		return nil, err
+	}
+	if seq >= 0 && now != seq {
 		return nil, problemWith(http.StatusPreconditionFailed, durable.CodeConflict, "the thread has gone on: its ETag is %s now; look at it again", etag(now))
 	}
 	if err := s.rt.EditThread(ctx, run.ID, turn, seq); err != nil {
@@ -254,11 +254,7 @@ func (s *Server) copyThread(ctx context.Context, in *copyRequest) (*threadReply,
 	if err != nil {
 		return nil, err
 	}
-	name := in.Body.Name
-	if name == "" {
-		name = run.Name
-	}
-	return s.newThread(ctx, c, durable.StartRequest{ID: id, Name: name, Tenant: run.Tenant}, again)
+	return s.newThread(ctx, c, durable.StartRequest{ID: id, Name: cmp.Or(in.Body.Name, run.Name), Tenant: run.Tenant}, again)
 }
 
 func (s *Server) deleteThread(ctx context.Context, in *RunRef) (*none, error) {
