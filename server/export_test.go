@@ -6,9 +6,3 @@ var (
 	ParseCursor = parseCursor
 	CursorOf    = cursorOf
 )
-
-// ParsePosition reads a position and writes it again.
-func ParsePosition(text string) (string, error) {
-	p, err := parsePosition(text)
-	return p.String(), err
-}

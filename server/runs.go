@@ -79,7 +79,7 @@ func (s *Server) runs() {
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/input", ID: "input-run", Scope: read, Summary: "Get what a run was started with"}, s.inputOf)
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/usage", ID: "usage-run", Scope: read, Summary: "Sum up what a run and its children have used"}, s.usageOf)
 	add(s, Route{Method: http.MethodGet, Path: client.Version + "/blobs/{hash}", ID: "get-blob", Scope: access.BlobsRead, Summary: "Get a large value by its hash"}, s.blob)
-	s.raw(Route{Method: http.MethodGet, Path: runsPath + "/{id}/events", ID: "watch-run", Scope: read, Summary: "Watch a run and its children"}, streamOperation(), s.stream)
+	s.raw(Route{Method: http.MethodGet, Path: runsPath + "/{id}/events", ID: "watch-run", Scope: read, Summary: "Watch a run and its children"}, watchOperation(), s.watch)
 }
 
 // mine finds a run that the one who asks may see: one of another tenant is not there.

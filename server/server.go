@@ -17,6 +17,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
+	"github.com/orpine-run/orpine/server/stream"
 )
 
 // Config says what a server serves, and to whom.
@@ -53,10 +54,8 @@ type Server struct {
 	keys   *access.Keys
 
 	guarded atomic.Bool
-	streams atomic.Int64 // how many are open
+	streams *stream.Streams
 	agents  *agents
-	over    context.Context //nolint:containedctx // the life of its streams, ended by Close
-	close   context.CancelFunc
 }
 
 // registryKey is where an operation has the registry of its schemas.
@@ -88,10 +87,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, rt: cfg.Runtime, log: cfg.Log, mux: http.NewServeMux(), table: map[string]Route{}, agents: &agents{rt: cfg.Runtime},
-		tokens: tokens, audit: audit, keys: access.NewKeys(cfg.Runtime),
+		tokens: tokens, audit: audit, keys: access.NewKeys(cfg.Runtime), streams: stream.New(ctx, stream.Config{Runtime: cfg.Runtime, Log: cfg.Log, Beat: cfg.Beat}),
 	}
 	s.guarded.Store(guarded || cfg.Strict)
-	s.over, s.close = context.WithCancel(context.WithoutCancel(ctx))
 	h := huma.DefaultConfig("Orpine", cfg.Version)
 	h.Info.Description = "Runs of agents and programs that survive the death of their process."
 	h.CreateHooks = nil                // no links to schemas in every answer
@@ -168,11 +166,11 @@ func (s *Server) Guarded() bool { return s.guarded.Load() }
 
 // Drop ends the streams that are open; what they watch goes on, and so do their clients when
 // there is a server again.
-func (s *Server) Drop() { s.close() }
+func (s *Server) Drop() { s.streams.Close() }
 
 // Close ends the streams and lets go of the log of audit. Nothing may be asked any more.
 func (s *Server) Close() error {
-	s.close()
+	s.streams.Close()
 	return s.audit.Close()
 }
 

@@ -1,4 +1,4 @@
-package server
+package stream
 
 import (
 	"context"
@@ -17,13 +17,13 @@ import (
 // other steps only that they began is told again; what they came to is in their entries. A
 // client that was never here before gets no old pieces, so it misses none.
 type mender struct {
-	s     *Server
+	s     *Streams
 	ctx   context.Context //nolint:containedctx // the life of the stream
 	epoch int64           // of this process
 }
 
 // menderOf is nil for a client that begins at the beginning.
-func (s *Server) menderOf(ctx context.Context, from position) *mender {
+func (s *Streams) menderOf(ctx context.Context, from position) *mender {
 	if from.at.Seq < 0 {
 		return nil
 	}

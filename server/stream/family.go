@@ -1,4 +1,4 @@
-package server
+package stream
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // what one causes comes behind it: a child begins behind the entry of its parent that started
 // it, and has ended before the one that says so.
 type family struct {
-	s       *Server
+	s       *Streams
 	ctx     context.Context //nolint:containedctx // the life of the stream
 	root    durable.RunID
 	out     *sink
