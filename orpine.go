@@ -2,10 +2,11 @@
 // agents and Go programs in it, watch them, answer them, stop them. Whatever was
 // under way when a process died goes on when the directory is opened again.
 //
-// It is wiring and holds no logic: the engine drives runs, the store keeps them,
-// event feeds watchers. On the line request -> run -> step -> journal -> event ->
-// client it is the front door for a Go program, and what the server and the command
-// stand on.
+// It is wiring: the engine drives runs, the store keeps them, event feeds watchers. The
+// little that it decides itself is about several runs at once, which no engine sees:
+// what becomes of a turn whose thread is busy, and which decisions stand for calls to
+// come. On the line request -> run -> step -> journal -> event -> client it is the front
+// door for a Go program, and what the server and the command stand on.
 package orpine
 
 import (

@@ -158,7 +158,8 @@ func (r *Runtime) giveWay(ctx context.Context, id durable.RunID, busy Busy) erro
 	return nil
 }
 
-// hand gives a turn to its thread and returns once the thread has taken it, or is paused.
+// hand gives a turn to its thread and returns once the thread has taken it. Error: unavailable when it
+// is stopped before.
 func (r *Runtime) hand(ctx context.Context, thread durable.RunID, t agent.Turn) error {
 	data, err := json.Marshal(t)
 	if err != nil {
