@@ -25,16 +25,60 @@ type Tool interface {
 
 // Spec says what a tool is.
 type Spec struct {
-	Name        string
+	Name        string // such as clock, or files/read where it is one of several
 	Description string
 	Schema      json.RawMessage     // JSON Schema of the arguments, an object
+	Output      json.RawMessage     // JSON Schema of what it returns; nil = it may be anything
 	Options     durable.StepOptions // effect (irreversible when empty), retry, timeout
+	Flow        Flow                // where what it returns comes from, and where what it is told goes
+}
+
+// Flow says what calling a tool does to what an agent knows, and where it lets it go.
+type Flow struct {
+	Untrusted bool `json:"untrusted,omitempty"` // what it returns may be the words of a stranger, such as a page of the web
+	Private   bool `json:"private,omitempty"`   // what it returns is not for everybody, such as files and mail
+	Egress    bool `json:"egress,omitempty"`    // what it is told leaves the house
 }
 
 // Result is what the model is told.
 type Result struct {
 	Content string `json:"content"`         // text, or JSON where the tool returned a value
 	Error   bool   `json:"error,omitempty"` // the call failed and Content says why
+
+	// Asks is what a person must answer before there is a result; the rest is empty then. The
+	// call is made again with the answers: see [AnswersOf].
+	Asks []Question `json:"asks,omitempty"`
+	// State goes unchanged from a Result with Asks to the call with the answers.
+	State json.RawMessage `json:"state,omitempty"`
+}
+
+// Question is one thing that a tool wants to know of a person.
+type Question struct {
+	Name   string          `json:"name"`             // names it among the questions of a result
+	Prompt string          `json:"prompt"`           // what the person reads
+	Schema json.RawMessage `json:"schema,omitempty"` // JSON Schema of the answer, an object; nil = a text
+}
+
+// Answers is what became of the questions of a result.
+type Answers struct {
+	State json.RawMessage            `json:"state,omitempty"`
+	Given map[string]json.RawMessage `json:"given,omitempty"` // by the name of the question
+	// Declined names the questions that a person refused to answer.
+	Declined []string `json:"declined,omitempty"`
+}
+
+type answersKey struct{}
+
+// WithAnswers hands a call what was answered to the questions of the call before.
+func WithAnswers(ctx context.Context, a Answers) context.Context {
+	return context.WithValue(ctx, answersKey{}, a)
+}
+
+// AnswersOf returns what was answered to the questions that this call had asked; false for the
+// first call.
+func AnswersOf(ctx context.Context) (Answers, bool) {
+	a, ok := ctx.Value(answersKey{}).(Answers)
+	return a, ok
 }
 
 // Declaration is a tool as data, for definitions that are pinned to a run: the same
@@ -48,3 +92,10 @@ type Declaration struct {
 // Maker makes a tool of a declaration of its kind. It does no I/O: the tool opens
 // what it needs when it is first called. Error: invalid.
 type Maker func(Declaration) (Tool, error)
+
+// Source finds the tools of a declaration that stands for several, such as those of an MCP
+// server. It is called in a step, once for each segment of a run, and what it found counts for
+// all of it: each tool is a declaration of which the Maker of its kind makes the tool without
+// asking again. The names it gives are NAME/…, with the name of the declaration. Errors: as for
+// Tool.Call.
+type Source func(ctx context.Context, d Declaration) ([]Declaration, error)
