@@ -79,7 +79,7 @@ func TestFuncResults(t *testing.T) {
 		return r
 	}
 	text := tool.Func("text", "", func(_ context.Context, in leg) (string, error) { return "<" + in.From + ">", nil })
-	if got := call(text, `{"from":"A","to":"B"}`); got != (tool.Result{Content: "<A>"}) {
+	if got := call(text, `{"from":"A","to":"B"}`); !cmp.Equal(got, tool.Result{Content: "<A>"}) {
 		t.Errorf("a string is told as %+v", got)
 	}
 	value := tool.Func("value", "", func(_ context.Context, in leg) (leg, error) { return in, nil })
@@ -275,7 +275,7 @@ func TestDispatch(t *testing.T) {
 					t.Errorf("%q is not in %q", s, got.Content)
 				}
 			}
-			if c.err != nil && got != (tool.Result{}) {
+			if c.err != nil && !cmp.Equal(got, tool.Result{}) {
 				t.Errorf("an error and a result: %+v", got)
 			}
 			if len(got.Content) > 6000 {
