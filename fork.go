@@ -174,16 +174,17 @@ type Checked struct {
 }
 
 // CheckRuns replays the last segment of every run that has not ended, with what a runtime
-// of this configuration would have: what it would do if it took them up now. Nothing is
-// executed or written; it works beside the process that drives them.
-func (r *Reader) CheckRuns(ctx context.Context, cfg Config) iter.Seq2[Checked, error] {
+// of this configuration would have: what it would do if it took them up now. With a tenant only
+// its runs are looked at. Nothing is executed or written; it works beside the process that
+// drives them.
+func (r *Reader) CheckRuns(ctx context.Context, cfg Config, tenant string) iter.Seq2[Checked, error] {
 	return func(yield func(Checked, error) bool) {
 		programs, err := Programs(cfg)
 		if err != nil {
 			yield(Checked{}, err)
 			return
 		}
-		for run, err := range r.runs(ctx, durable.Filter{Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}}) {
+		for run, err := range r.runs(ctx, durable.Filter{Tenant: tenant, Statuses: []durable.Status{durable.Queued, durable.Running, durable.Waiting, durable.Paused, durable.Blocked}}) {
 			if err != nil {
 				yield(Checked{}, err)
 				return

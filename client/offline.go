@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 
@@ -21,6 +22,35 @@ const ContentsTrailer = "Orpine-Contents"
 func (c *Client) Replay(ctx context.Context, id durable.RunID) (json.RawMessage, error) {
 	var report json.RawMessage
 	return report, c.get(ctx, at("runs", string(id), "replay"), nil, &report)
+}
+
+// CheckRuns holds every run that has not ended against the programs of the server, and yields
+// what was found of each as the JSON of an orpine.Checked. Errors: unavailable when the server
+// replays nothing, or the answer was cut off.
+func (c *Client) CheckRuns(ctx context.Context) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		resp, err := c.send(ctx, call{method: http.MethodGet, path: at("runs", "check")})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		lines := json.NewDecoder(resp.Body)
+		for {
+			var found json.RawMessage
+			err := lines.Decode(&found)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(nil, durable.Errorf(durable.CodeUnavailable, "the check was cut off: %w", err))
+				return
+			}
+			if !yield(found, nil) {
+				return
+			}
+		}
+	}
 }
 
 // PlanFork says what a fork would consist of, as the JSON of an orpine.ForkPlan; nothing is

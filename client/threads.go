@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -109,10 +110,15 @@ func (c *Client) Tools(ctx context.Context) ([]Tool, error) {
 	return list, c.get(ctx, at("tools"), nil, &list)
 }
 
-// CreateToken makes a token; its secret is in the answer, and nowhere else.
+// CreateToken makes a token; its secret is in the answer, and nowhere else. Errors: invalid;
+// unavailable when an answer was lost, and the secret with it: revoke that token.
 func (c *Client) CreateToken(ctx context.Context, in NewToken) (Token, error) {
 	var t Token
-	return t, c.post(ctx, at("tokens"), in, &t)
+	err := c.post(ctx, at("tokens"), in, &t)
+	if err == nil && t.Secret == "" {
+		err = durable.Errorf(durable.CodeUnavailable, "token %s was made, but the answer with its secret was lost: revoke it, and make another", t.ID)
+	}
+	return t, err
 }
 
 // Tokens lists the tokens, without their secrets.
@@ -124,6 +130,28 @@ func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 // RevokeToken makes a token worthless at once.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: at("tokens", id)}, nil)
+}
+
+// Rule is a decision that stands: calls of the tool are accepted.
+type Rule struct {
+	ID     string    `json:"id"`
+	Agent  string    `json:"agent"` // "" = of all agents
+	Tool   string    `json:"tool"`
+	Tenant string    `json:"tenant,omitempty"`
+	By     string    `json:"by,omitempty"`
+	Run    string    `json:"run"` // in which it was made
+	Time   time.Time `json:"time"`
+}
+
+// Rules lists the decisions that stand.
+func (c *Client) Rules(ctx context.Context) ([]Rule, error) {
+	var list []Rule
+	return list, c.get(ctx, at("rules"), nil, &list)
+}
+
+// RevokeRule takes back a decision that stands. Error: not_found.
+func (c *Client) RevokeRule(ctx context.Context, id string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: at("rules", id)}, nil)
 }
 
 // Audit returns lines of the log of who asked for what, behind the given number.

@@ -119,9 +119,13 @@ func (c *checker) value(n *node, f field, path string) (any, bool) {
 		return c.named(n, f, path)
 	case texts:
 		return c.texts(n, f, path)
+	case rows:
+		return c.rows(n, f, path)
+	case pairs:
+		return c.pairs(n, path)
 	case shape:
 		return c.shape(n, path)
-	case text, count, amount, number, duration:
+	case text, count, amount, number, duration, flag:
 	}
 	n, ok := c.expand(n, path)
 	switch {
@@ -131,6 +135,8 @@ func (c *checker) value(n *node, f field, path string) (any, bool) {
 		return c.text(n, f, path)
 	case f.is == duration:
 		return c.duration(n, path)
+	case f.is == flag:
+		return c.flag(n, path)
 	}
 	return c.number(n, f, path)
 }
@@ -213,6 +219,39 @@ func (c *checker) texts(n *node, f field, path string) (any, bool) {
 		}
 	}
 	return out, len(out) == len(n.items)
+}
+
+func (c *checker) rows(n *node, f field, path string) (any, bool) {
+	if n.kind != list || len(n.items) == 0 {
+		return c.wrong(n, path, "a list of mappings")
+	}
+	out := []any{}
+	for i, item := range n.items {
+		if v, ok := c.value(item, field{is: object, fields: f.fields, short: f.short}, fmt.Sprintf("%s[%d]", path, i)); ok {
+			out = append(out, v)
+		}
+	}
+	return out, len(out) == len(n.items)
+}
+
+func (c *checker) pairs(n *node, path string) (any, bool) {
+	if n.kind != mapping || len(n.entries) == 0 {
+		return c.wrong(n, path, "a mapping of names to texts")
+	}
+	out := map[string]any{}
+	for _, e := range n.entries {
+		if v, ok := c.value(e.value, field{is: text}, join(path, e.name)); ok {
+			out[e.name] = v
+		}
+	}
+	return out, len(out) == len(n.entries)
+}
+
+func (c *checker) flag(n *node, path string) (any, bool) {
+	if n.kind != scalar || !n.plain && !n.filled || n.text != "true" && n.text != "false" {
+		return c.wrong(n, path, "true or false, without quotes")
+	}
+	return n.text == "true", true
 }
 
 func (c *checker) number(n *node, f field, path string) (any, bool) {

@@ -10,7 +10,7 @@ import (
 var variableName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
 
 // expand fills in the variables of a scalar: ${NAME} and ${NAME:-default}; $$ is a
-// dollar sign, ${{ … }} is left alone for the program that reads it. What was
+// dollar sign, ${{ … }} and ${secret:NAME} are left alone for who reads them. What was
 // filled in counts as plain, so that a number may come from a variable.
 func (c *checker) expand(n *node, path string) (*node, bool) {
 	if !strings.Contains(n.text, "$") {
@@ -36,6 +36,10 @@ func (c *checker) expand(n *node, path string) (*node, bool) {
 				b.WriteString("}}")
 			}
 			rest = tail
+		case strings.HasPrefix(after, secretRef):
+			name, tail, _ := strings.Cut(after, "}") // the broker of secrets says what is wrong with it
+			b.WriteString("$" + name + "}")
+			rest = tail
 		case strings.HasPrefix(after, "{"):
 			inside, tail, closed := strings.Cut(after[1:], "}")
 			value, fine := c.variable(n, path, inside, closed)
@@ -50,6 +54,10 @@ func (c *checker) expand(n *node, path string) (*node, bool) {
 	out.filled = filled
 	return out, ok
 }
+
+// secretRef begins the name of a secret, behind the dollar sign. It is filled in at the last
+// moment, so that it is in no definition.
+const secretRef = "{secret:"
 
 // variable returns the value of what stands between the braces.
 func (c *checker) variable(n *node, path, inside string, closed bool) (string, bool) {

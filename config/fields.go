@@ -11,6 +11,9 @@ const (
 	text
 	texts    // a list of text
 	files    // a mapping of names to paths
+	rows     // a list of objects
+	pairs    // a mapping of names to texts
+	flag     // true or false
 	count    // a whole number above 0
 	amount   // a number above 0
 	number   // a number from 0 on
@@ -89,6 +92,10 @@ func agentFields() []field {
 			{name: "within", is: duration, doc: "How long an answer is waited for, such as 3d; default for ever"},
 			{name: "default", is: text, choices: []string{"accept", "reject"}, doc: "What counts when nobody answers in time; default reject"},
 			{name: "quorum", is: count, most: 100, doc: "How many people must say the same; default 1"},
+			{name: "escalate", is: rows, doc: "Whom else it is put to while nobody has answered, and when", fields: []field{
+				{name: "after", is: duration, required: true, doc: "How long after it was put, such as 4h"},
+				{name: "to", is: texts, required: true, doc: "Whom it is put to as well, by name"},
+			}},
 		}},
 		{name: "memory", notYet: "remove the section; the conversation of a run is kept whole"},
 	}

@@ -19,8 +19,11 @@ func walk(fields []field, path string, visit func(path string, f field)) {
 	for _, f := range fields {
 		here := join(path, f.name)
 		visit(here, f)
-		if f.is == table {
+		switch f.is { //nolint:exhaustive // the others have no fields, or have them themselves
+		case table:
 			here += ".NAME"
+		case rows:
+			here += ".0"
 		}
 		walk(f.fields, here, visit)
 	}
@@ -81,7 +84,9 @@ func TestFieldsAreThoseOfTheGoTypes(t *testing.T) {
 			case sub.is == table:
 				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price", "declared"}, "tools": {"name"}}[name])
 			case sub.is == object && sub.fields != nil:
-				compare(sub.fields, inner, join(path, name), map[string][]string{"approval": {"escalate"}}[name]) // given in Go, or by the API
+				compare(sub.fields, inner, join(path, name), nil)
+			case sub.is == rows:
+				compare(sub.fields, inner.Elem(), join(path, name), nil)
 			}
 		}
 		slices.Sort(want)
@@ -109,7 +114,7 @@ func TestEveryFieldAgreesWithTheJSONSchema(t *testing.T) {
 		"30s", "1.5h", "3d", "3d4h", "-3s", "3x", ".5h", "d", "${N}", "read", "reject", "ask", "${E}", "[]", "[a]", "[a, b]", "[3]", `[""]`, "[[a]]", "{}",
 		"{a: string}", "{a: 3}", "{a: [string]}", "{a: {b: string}}", "{a: {}}", "{a: a.csv}", `{"9": x}`, `{"a b": x}`, "{schema: {type: object}}",
 		"{use: openai/x}", "{attempts: 3}", "{attempts: 3, other: 1}", "{input: 1, output: 2}", "{input: 1}", "{a: {model: openai/x}}", "{a: openai/x}",
-		"{a: {use: openai/x}}", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
+		"{a: {use: openai/x}}", "[{after: 4h, to: [x]}]", "[{after: 4h}]", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
 	}
 	env := func(name string) (string, bool) {
 		v, ok := map[string]string{"N": "30", "E": "read"}[name]
@@ -174,10 +179,16 @@ func document(fields []field, path []string, value, indent string) string {
 		switch {
 		case f.name == path[0] && f.is == table && len(rest) > 0:
 			fmt.Fprintf(&b, "%s%s:\n%sz:%s", indent, f.name, below, document(f.fields, rest[1:], value, below+"  "))
+		case f.name == path[0] && f.is == rows && len(rest) > 0:
+			fmt.Fprintf(&b, "%s%s:\n%s-%s", indent, f.name, below, document(f.fields, rest[1:], value, below+"  "))
 		case f.name == path[0]:
 			fmt.Fprintf(&b, "%s%s:%s", indent, f.name, document(f.fields, rest, value, below))
 		case f.required && f.is == table:
 			fmt.Fprintf(&b, "%s%s: { z: { model: openai/x } }\n", indent, f.name)
+		case f.required && f.is == duration:
+			fmt.Fprintf(&b, "%s%s: 1h\n", indent, f.name)
+		case f.required && f.is == texts:
+			fmt.Fprintf(&b, "%s%s: [x]\n", indent, f.name)
 		case f.required && f.is == number:
 			fmt.Fprintf(&b, "%s%s: 1\n", indent, f.name)
 		case f.required:

@@ -91,6 +91,12 @@ func kindSchema(f field) map[string]any {
 			return map[string]any{"type": "array", "items": anyOf(map[string]any{"enum": f.choices}, variable())}
 		}
 		return map[string]any{"type": "array", "items": someText()}
+	case rows:
+		return map[string]any{"type": "array", "minItems": 1, "items": kindSchema(field{is: object, fields: f.fields, short: f.short})}
+	case pairs:
+		return map[string]any{"type": "object", "minProperties": 1, "additionalProperties": someText()}
+	case flag:
+		return anyOf(map[string]any{"type": "boolean"}, variable())
 	case count:
 		return anyOf(atMost(f, map[string]any{"type": "integer", "minimum": 1, "maximum": math.MaxInt32}), variable())
 	case amount:

@@ -17,6 +17,7 @@ import (
 // ImportConfig says how to import.
 type ImportConfig struct {
 	NewID func() durable.RunID // gives every run a new ID; nil = they keep theirs
+	Again bool                 // runs that are there already were taken up by this import before: that is no conflict
 	Now   time.Time            // when the unfinished ones are blocked
 }
 
@@ -250,7 +251,9 @@ func (m *importer) write(body io.ReadSeeker) (Imported, error) {
 		return done, err
 	}
 	for _, c := range changes {
-		if _, err := m.j.store.Run(m.ctx, c.Run); err == nil {
+		if _, err := m.j.store.Run(m.ctx, c.Run); err == nil && m.cfg.Again {
+			return done, nil // all of them appeared at once
+		} else if err == nil {
 			return done, durable.Errorf(durable.CodeConflict, "import: a run %s exists here; --as-new gives the imported one another ID", c.Run)
 		} else if !errors.Is(err, durable.ErrNotFound) {
 			return done, fmt.Errorf("import: %w", err)

@@ -30,17 +30,34 @@ func (s *Server) admin() {
 	s.hooks()
 }
 
-func (s *Server) createToken(ctx context.Context, in *struct{ Body client.NewToken }) (*body[client.Token], error) {
-	return reply(s.CreateToken(ctx, in.Body))
+type tokenRequest struct {
+	OnceKey
+	Body client.NewToken
+}
+
+// createToken makes a token. Sent again, the request finds the one it made, whose secret is not
+// shown twice.
+func (s *Server) createToken(ctx context.Context, in *tokenRequest) (*body[client.Token], error) {
+	return reply(s.guardedBy(ctx, func() (client.Token, error) {
+		if in.Key == "" {
+			return s.tokens.Create(ctx, in.Body)
+		}
+		return s.tokens.Once(ctx, s.keys, in.Key, in.Body)
+	}))
 }
 
 // CreateToken makes a token; from then on every request needs one. Error: invalid.
 func (s *Server) CreateToken(ctx context.Context, in client.NewToken) (client.Token, error) {
+	return s.guardedBy(ctx, func() (client.Token, error) { return s.tokens.Create(ctx, in) })
+}
+
+// guardedBy makes a token, after it is kept that there is one.
+func (s *Server) guardedBy(ctx context.Context, create func() (client.Token, error)) (client.Token, error) {
 	known := store.RecordChange{Kind: guardKind, Key: guardKind, Expect: store.AnyVersion, Data: []byte("{}")}
 	if err := s.rt.Write(ctx, known); err != nil {
 		return client.Token{}, err
 	}
-	t, err := s.tokens.Create(ctx, in)
+	t, err := create()
 	if err == nil {
 		s.guarded.Store(true)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/server"
 	"github.com/orpine-run/orpine/server/access"
@@ -44,7 +45,7 @@ to the socket in the data directory, or to a server on loopback for which no tok
 // TestAuthorisation asks for every route without a token, with one that is good for
 // everything else, and with one that is good for nothing else.
 func TestAuthorisation(t *testing.T) {
-	s := open(t, server.Config{Strict: true})
+	s := open(t, server.Config{Strict: true, Fresh: func() orpine.Config { return orpine.Config{} }})
 	routes := s.s.Routes()
 	const path = "../docs/authorisation.md"
 	if *update {

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +28,10 @@ func (s *Server) offline() {
 	const read, write = access.RunsRead, access.RunsWrite
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/replay", ID: "replay-run", Scope: read, Summary: "Hold the journal of a run against the programs of the server"}, s.replayOf)
 	add(s, Route{Method: http.MethodPost, Path: runsPath + "/{id}/plan", ID: "plan-run", Scope: read, Summary: "Say what a fork would consist of", Body: 16 << 20}, s.planOf)
+	s.raw(Route{Method: http.MethodGet, Path: runsPath + "/check", ID: "check-runs", Scope: read, Summary: "Hold all runs that have not ended against the programs of the server"}, huma.Operation{
+		Description: "One line of JSON for each run, as it is found. An answer that is cut off says nothing of the others.",
+		Responses:   map[string]*huma.Response{"200": {Description: "What was found", Content: map[string]*huma.MediaType{"application/jsonl": {}}}},
+	}, s.checkRuns)
 	file := map[string]*huma.MediaType{"application/octet-stream": {}}
 	id := &huma.Param{Name: "id", In: "path", Required: true, Description: "ID of the run", Schema: &huma.Schema{Type: huma.TypeString}}
 	flag := func(name, doc string) *huma.Param {
@@ -38,10 +44,18 @@ func (s *Server) offline() {
 	}, s.exportRun)
 	s.raw(Route{Method: http.MethodPost, Path: runsPath + "/import", ID: "import-runs", Scope: write, Summary: "Take up the runs of an export", Body: maxImport}, huma.Operation{
 		Description: "All of it is checked before anything is written. Runs that had not ended are blocked until they are resumed. Not for a token of a tenant.",
-		Parameters:  []*huma.Param{flag("as_new", "Give every run a new ID")},
+		Parameters:  []*huma.Param{flag("as_new", "Give every run a new ID"), onceParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: file},
 		Responses:   map[string]*huma.Response{"200": {Description: "What was taken up", Content: map[string]*huma.MediaType{"application/json": {}}}},
 	}, s.importRuns)
+}
+
+// onceParam is OnceKey for a route that reads its request by itself.
+func onceParam() *huma.Param {
+	return &huma.Param{
+		Name: "Idempotency-Key", In: "header", Description: "The same key and request again make nothing new and get the same answer",
+		Schema: &huma.Schema{Type: huma.TypeString},
+	}
 }
 
 // Replay is what a replay found.
@@ -52,10 +66,10 @@ func (s *Server) replayOf(ctx context.Context, in *RunRef) (*body[Replay], error
 	if err != nil {
 		return nil, err
 	}
-	if s.cfg.Programs == nil {
-		return nil, durable.Errorf(durable.CodeUnavailable, "this process replays nothing; orpine serve does, and orpine replay on the data directory")
+	if s.cfg.Fresh == nil {
+		return nil, errNoReplay
 	}
-	programs, err := s.cfg.Programs()
+	programs, err := orpine.Programs(s.cfg.Fresh())
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +78,33 @@ func (s *Server) replayOf(ctx context.Context, in *RunRef) (*body[Replay], error
 		err = durable.Errorf(durable.CodeUnavailable, "run %s cannot be loaded: %w", run.ID, err)
 	}
 	return reply(Replay{report}, err)
+}
+
+var errNoReplay = durable.Errorf(durable.CodeUnavailable, "this process replays nothing; orpine serve does, and orpine replay on the data directory")
+
+// checkRuns sends what a replay of each run that has not ended has found, as it is found: there
+// may be many. What goes wrong behind the first one can only be told by cutting it off.
+func (s *Server) checkRuns(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Fresh == nil {
+		return errNoReplay
+	}
+	w.Header().Set("Content-Type", "application/jsonl")
+	out := &sent{Writer: w}
+	line := json.NewEncoder(out)
+	for found, err := range s.rt.CheckRuns(r.Context(), s.cfg.Fresh(), who(r.Context()).Tenant) {
+		if err == nil {
+			err = line.Encode(found)
+		}
+		switch {
+		case err == nil:
+		case !out.yes:
+			return err
+		default:
+			s.log.ErrorContext(r.Context(), "a check of the runs was cut off", slog.Any("error", err))
+			panic(http.ErrAbortHandler)
+		}
+	}
+	return nil
 }
 
 func (s *Server) planOf(ctx context.Context, in *about[client.Fork]) (*body[*orpine.ForkPlan], error) {
@@ -153,14 +194,19 @@ func (s *Server) importRuns(w http.ResponseWriter, r *http.Request) error {
 	if err := os.Remove(spool.Name()); err != nil {
 		return fmt.Errorf("keep the export: %w", err)
 	}
-	_, err = io.Copy(spool, r.Body)
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(spool, sum), r.Body)
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return tooLarge(maxImport)
 	}
 	if err != nil {
 		return durable.Errorf(durable.CodeInvalid, "read the export: %w", err)
 	}
-	got, err := s.rt.Import(r.Context(), spool, asNew)
+	how := orpine.ImportConfig{AsNew: asNew}
+	if how.Seed, how.Again, err = s.once(r.Context(), "import-runs", r.Header.Get("Idempotency-Key"), "", []any{asNew, hex.EncodeToString(sum.Sum(nil))}, ""); err != nil {
+		return err
+	}
+	got, err := s.rt.Import(r.Context(), spool, how)
 	if err != nil {
 		return err
 	}

@@ -31,8 +31,8 @@ type Config struct {
 	Hosts   []string // names under which it may be asked for, besides localhost and addresses
 	Origins []string // of pages that may use it from a browser; "*" = all
 
-	// Programs are what journals are replayed with; nil = nothing is.
-	Programs func() ([]durable.Program, error)
+	// Fresh is a configuration of which journals are replayed, made anew; nil = none is.
+	Fresh func() orpine.Config
 
 	Private  []string      // programs that only a token with the scope agents:write may start: they reach what is on this machine
 	Tools    []client.Tool // what its agents may be given, for who asks

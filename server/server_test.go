@@ -160,6 +160,22 @@ func (s *site) must(run durable.Run, err error) durable.Run {
 // raw sends a request as it is and returns the status and the problem.
 func (s *site) raw(method, path string, body io.Reader, header ...string) (int, client.Problem, http.Header) {
 	s.t.Helper()
+	status, data, got := s.text(method, path, body, header...)
+	var p client.Problem
+	if status >= http.StatusBadRequest {
+		if kind := got.Get("Content-Type"); kind != "application/problem+json" {
+			s.t.Errorf("%s %s: status %d with %s: %s", method, path, status, kind, data)
+		}
+		if err := json.Unmarshal(data, &p); err != nil {
+			s.t.Errorf("%s %s: %v: %s", method, path, err, data)
+		}
+	}
+	return status, p, got
+}
+
+// text sends a request as it is and returns the status and the body.
+func (s *site) text(method, path string, body io.Reader, header ...string) (int, []byte, http.Header) {
+	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), method, s.web.URL+path, body)
 	if err != nil {
 		s.t.Fatal(err)
@@ -182,16 +198,7 @@ func (s *site) raw(method, path string, body io.Reader, header ...string) (int, 
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var p client.Problem
-	if resp.StatusCode >= 400 {
-		if kind := resp.Header.Get("Content-Type"); kind != "application/problem+json" {
-			s.t.Errorf("%s %s: status %d with %s: %s", method, path, resp.StatusCode, kind, data)
-		}
-		if err := json.Unmarshal(data, &p); err != nil {
-			s.t.Errorf("%s %s: %v: %s", method, path, err, data)
-		}
-	}
-	return resp.StatusCode, p, resp.Header
+	return resp.StatusCode, data, resp.Header
 }
 
 func TestRuns(t *testing.T) {

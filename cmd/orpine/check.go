@@ -22,11 +22,12 @@ func (checkCmd) Help() string {
 
 With --runs the last segment of every run that has not ended is replayed offline with the
 programs, tools and models of this build: before an upgrade takes over a data directory, it says
-which runs would be blocked. Exit code 8 when one diverges, else 3 when one cannot be loaded.
+which runs would be blocked. With --server it is the build of the server. Exit code 8 when one diverges, else 3 when one cannot be loaded.
 
 Examples:
   orpine check agent.yaml
   orpine check --runs
+  orpine check --runs --server http://127.0.0.1:7420
   orpine check --schema > orpine.schema.json`
 }
 

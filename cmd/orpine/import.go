@@ -47,7 +47,7 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return closing(err, f)
 	}
-	got, err := rt.Import(ctx, f, c.AsNew)
+	got, err := rt.Import(ctx, f, orpine.ImportConfig{AsNew: c.AsNew})
 	err = errors.Join(err, f.Close())
 	if err != nil {
 		if !errors.Is(err, durable.ErrConflict) {

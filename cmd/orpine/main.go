@@ -68,6 +68,7 @@ type cli struct {
 	Run       runCmd        `cmd:"" help:"Run an agent from a YAML file."`
 	Demo      demoCmd       `cmd:"" help:"Run a demonstration."`
 	Ps        psCmd         `cmd:"" help:"List runs."`
+	Top       topCmd        `cmd:"" help:"Show what is in motion, and go on showing it."`
 	Show      showCmd       `cmd:"" help:"Show a run."`
 	Tree      treeCmd       `cmd:"" help:"Show a run with its children."`
 	Steps     stepsCmd      `cmd:"" help:"List the steps of a run."`
@@ -96,6 +97,7 @@ type cli struct {
 	Agents    agentsCmd     `cmd:"" help:"List, show and roll back the agents of a server."`
 	Tokens    tokenCmd      `cmd:"" name:"token" help:"Make, list and revoke the tokens of a server."`
 	Webhook   webhookCmd    `cmd:"" help:"Have a URL told when runs change their status."`
+	Rules     rulesCmd      `cmd:"" help:"List and take back the decisions that stand."`
 	Audit     auditCmd      `cmd:"" help:"Print who asked a server for what."`
 	Check     checkCmd      `cmd:"" help:"Check a YAML file, or whether this build can go on with all runs."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`

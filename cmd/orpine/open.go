@@ -69,7 +69,7 @@ func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
 	api := &late{}
 	door, err := local.Open(ctx, a.flags.Data, func() (local.Handler, error) {
 		s, err := server.New(ctx, server.Config{
-			Runtime: rt, Version: version, Programs: func() ([]durable.Program, error) { return orpine.Programs(cfg) },
+			Runtime: rt, Version: version, Fresh: func() orpine.Config { return cfg },
 		})
 		if err != nil {
 			return nil, err

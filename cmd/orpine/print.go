@@ -15,6 +15,7 @@ import (
 // listing is an answer that can be printed in every format: rows for people, values
 // for programs.
 type listing struct {
+	title  string // a line above the table
 	head   []string
 	wide   int        // how many of the last columns only -o wide shows
 	rows   [][]string // one per value
@@ -47,6 +48,9 @@ func (a *app) print(l listing) error {
 	cut := 0
 	if a.flags.Output != "wide" {
 		cut = l.wide
+	}
+	if l.title != "" {
+		fmt.Fprintln(a.stdout, l.title)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	if len(l.head) > 0 {

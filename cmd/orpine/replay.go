@@ -116,11 +116,8 @@ func divergenceText(d *orpine.Divergence) string {
 // checkRuns holds every run that has not ended against this build. What it finds is
 // printed as it goes: there may be many.
 func (a *app) checkRuns(ctx context.Context) error {
-	if err := a.onlyHere("check --runs"); err != nil {
-		return err
-	}
-	r, err := orpine.OpenReader(ctx, a.flags.Data)
-	if errors.Is(err, durable.ErrNotFound) {
+	r, err := a.source(ctx)
+	if errors.Is(err, durable.ErrNotFound) { // of a data directory only
 		a.tellNoRuns()
 		return a.print(listing{})
 	}

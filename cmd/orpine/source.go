@@ -16,9 +16,12 @@ import (
 type source interface {
 	runs
 	journals
+	Count(ctx context.Context, f durable.Filter) (map[durable.Status]int64, error)
 	Tree(ctx context.Context, id durable.RunID) (*client.Node, error)
 	Questions(ctx context.Context, f durable.Filter) ([]orpine.Question, error)
 	PlanFork(ctx context.Context, id durable.RunID, req orpine.ForkRequest) (*orpine.ForkPlan, error)
+	// CheckRuns holds the runs that have not ended against cfg; a server holds them against its own.
+	CheckRuns(ctx context.Context, cfg orpine.Config) iter.Seq2[orpine.Checked, error]
 	Close() error
 }
 
@@ -48,6 +51,11 @@ type here struct{ *orpine.Reader }
 // Blob implements journals: in a directory a value is found whoever refers to it.
 func (h here) Blob(ctx context.Context, _ durable.RunID, ref durable.Ref) ([]byte, error) {
 	return h.Reader.Blob(ctx, ref)
+}
+
+// CheckRuns implements source.
+func (h here) CheckRuns(ctx context.Context, cfg orpine.Config) iter.Seq2[orpine.Checked, error] {
+	return h.Reader.CheckRuns(ctx, cfg, "")
 }
 
 // far reports whether a server was named: then no data directory is touched.
@@ -151,6 +159,21 @@ func (r remote) Questions(ctx context.Context, _ durable.Filter) ([]orpine.Quest
 		list[i] = orpine.Question(q)
 	}
 	return list, err
+}
+
+// CheckRuns implements source.
+func (r remote) CheckRuns(ctx context.Context, _ orpine.Config) iter.Seq2[orpine.Checked, error] {
+	return func(yield func(orpine.Checked, error) bool) {
+		for text, err := range r.Client.CheckRuns(ctx) {
+			var c orpine.Checked
+			if err == nil {
+				err = json.Unmarshal(text, &c)
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // PlanFork implements source.

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
@@ -346,6 +347,13 @@ func NewRunID(now time.Time) durable.RunID {
 	var tail [5]byte
 	rand.Read(tail[:]) // never fails, by its documentation
 	return RunIDOf(now, tail)
+}
+
+// Sibling makes the ID of the nth run that is made together with one that [NewRunID] has named,
+// always the same: its place in the order is beside that one.
+func Sibling(id durable.RunID, n int) durable.RunID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", id, n))
+	return id[:8] + RunIDOf(time.Time{}, [5]byte(sum[:5]))[8:]
 }
 
 // RunIDOf makes an ID whose place in the order is that of a time, and the rest of which is

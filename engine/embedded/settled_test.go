@@ -140,6 +140,10 @@ func TestRunIDOf(t *testing.T) {
 	if len(a) != len(embedded.NewRunID(now)) || a[:8] != embedded.NewRunID(now)[:8] {
 		t.Errorf("%s has not the form of %s", a, embedded.NewRunID(now))
 	}
+	mine := embedded.NewRunID(now)
+	if one := embedded.Sibling(mine, 1); one != embedded.Sibling(mine, 1) || one == embedded.Sibling(mine, 2) || len(one) != len(mine) || one[:8] != mine[:8] {
+		t.Errorf("the siblings of %s: %s, %s", mine, one, embedded.Sibling(mine, 2))
+	}
 	if later := embedded.RunIDOf(now.Add(time.Second), [5]byte{}); later <= other {
 		t.Errorf("%s, a second later, does not come behind %s", later, other)
 	}

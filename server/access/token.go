@@ -80,15 +80,52 @@ func NewTokens(r Records) *Tokens { return &Tokens{records: r} }
 // most. A token of a tenant can be given * but none of the scopes that reach more than one
 // tenant; see Identity.May. Error: invalid.
 func (t *Tokens) Create(ctx context.Context, n client.NewToken) (client.Token, error) {
+	return t.create(ctx, n, newSecret())
+}
+
+// Once is Create for a request with an idempotency key. The first one makes the token; sent again
+// it gets that token without its secret, which is shown once. Errors: those of Keys.Once;
+// conflict when the token was never made, or was revoked since.
+func (t *Tokens) Once(ctx context.Context, keys *Keys, key string, n client.NewToken) (client.Token, error) {
+	if _, err := checkToken(n); err != nil {
+		return client.Token{}, err
+	}
+	request, err := json.Marshal(n)
+	if err != nil {
+		return client.Token{}, err
+	}
+	secret := newSecret()
+	id, first, err := keys.Once(ctx, "", "create-token", key, request, func() string { return hashOf(secret)[:idLen] })
+	if err != nil {
+		return client.Token{}, err
+	}
+	if first {
+		return t.create(ctx, n, secret)
+	}
+	var made client.Token
+	err = t.each(ctx, func(k client.Token, fault error) bool {
+		if k.ID == id && fault == nil {
+			made = k
+		}
+		return made.ID == ""
+	})
+	if err == nil && made.ID == "" {
+		err = durable.Errorf(durable.CodeConflict, "the token of this idempotency key is not there: it was revoked, or the process died before it was made; take another key")
+	}
+	return made, err
+}
+
+func newSecret() string {
+	raw := make([]byte, secretBytes)
+	_, _ = rand.Read(raw) // it never fails
+	return secretPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))
+}
+
+func (t *Tokens) create(ctx context.Context, n client.NewToken, secret string) (client.Token, error) {
 	ttl, err := checkToken(n)
 	if err != nil {
 		return client.Token{}, err
 	}
-	raw := make([]byte, secretBytes)
-	if _, err := rand.Read(raw); err != nil {
-		return client.Token{}, err
-	}
-	secret := secretPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))
 	key, now := hashOf(secret), time.Now().UTC().Truncate(time.Microsecond)
 	made := client.Token{ID: key[:idLen], Name: n.Name, Tenant: n.Tenant, Created: now, Expires: now.Add(ttl)}
 	for _, s := range n.Scopes {
