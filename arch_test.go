@@ -16,7 +16,7 @@ const module = "github.com/orpine-run/orpine"
 // floors lists every room, ground floor first. A package may import only rooms on
 // floors beneath its own. A new package is one line here.
 var floors = [][]string{
-	{"durable", "model"},           // the words, standard library only
+	{"durable", "model", "expr"},   // the words, standard library only; the door to expressions
 	{"store", "tool", "client"},    // what is durable; what agents can call; how others talk to a server
 	{"memory", "journal", "event"}, // threads; record and replay; the feed
 	{"agent", "engine"},            // the loop; what drives runs
@@ -37,7 +37,8 @@ var onlyBelow = map[string][]string{
 	"engine":  {"durable", "store", "journal", "event"},
 	// Its journal is Temporal's, so it needs no room of ours but the words.
 	"engine/temporal": {"durable"},
-	"tool":            {"durable"},
+	"expr":            {},
+	"tool":            {"durable", "expr"},
 	"client":          {"durable", "model"},
 	"config":          {"durable", "agent"},
 	// Who may come in is decided without knowing what there is inside.

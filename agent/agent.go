@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -48,6 +47,9 @@ type Config struct {
 	Providers map[string]model.Provider // by the name before the slash
 	Tools     []tool.Tool               // what every definition may name
 	Makers    map[string]tool.Maker     // of declared tools, by kind
+	Sources   map[string]tool.Source    // of declarations that stand for several tools, by kind
+	// Redact takes out of a text what no model, journal or watcher may see; nil = nothing is.
+	Redact func(string) string
 
 	// Rules says whether a decision that stands accepts a call of a run; nil = there are none.
 	Rules func(ctx context.Context, run durable.RunID, r Rule) (bool, error)
@@ -63,6 +65,7 @@ type Input struct {
 	Thread  memory.Head      `json:"thread,omitzero"`   // the conversation it goes on with
 	Pending []memory.Message `json:"pending,omitempty"` // said in it, and not in the thread yet
 	Wait    bool             `json:"wait,omitempty"`    // the thread comes with a signal: see BeginSignal
+	Seen    Seen             `json:"seen,omitzero"`     // what was read in the conversation before
 }
 
 // Answer is the output of a run. One that failed or was canceled has one too: how far it
@@ -77,6 +80,7 @@ type Answer struct {
 	Thread memory.Head     `json:"thread"`          // the conversation
 
 	Pending []memory.Message `json:"pending,omitempty"` // what would have been said next
+	Seen    Seen             `json:"seen,omitzero"`     // what kinds of things were read
 }
 
 // New makes the programs: the one that runs every agent, and the one of threads. They are
@@ -85,13 +89,14 @@ func New(cfg Config) ([]durable.Program, error) {
 	if _, err := tool.NewRegistry(cfg.Tools...); err != nil {
 		return nil, err
 	}
-	box := &toolbox{tools: cfg.Tools, makers: cfg.Makers, made: map[string]*tool.Registry{}}
-	s := &steps{providers: cfg.Providers, box: box, models: map[string]model.Model{}, rules: cfg.Rules}
+	box := &toolbox{tools: cfg.Tools, makers: cfg.Makers, sources: cfg.Sources, made: map[string]*kit{}}
+	s := &steps{providers: cfg.Providers, box: box, models: map[string]model.Model{}, rules: cfg.Rules, redact: cfg.Redact}
 	a := &program{box: box}
 	a.model = durable.NewFunc(ModelFunc, durable.StepOptions{
 		Effect: durable.Read, Timeout: 10 * time.Minute, Retry: durable.Retry{Attempts: 6, Backoff: 500 * time.Millisecond, Max: time.Minute},
 	}, s.model)
 	a.tool = durable.NewFunc("agent.tool", durable.StepOptions{Effect: durable.Irreversible}, s.tool)
+	a.find = durable.NewFunc("agent.tools", durable.StepOptions{Effect: durable.Read, Timeout: time.Minute}, s.find)
 	// It asks whose run it is, so it must not begin before the run is durable, as a Read may.
 	a.rule = durable.NewFunc("agent.rules", durable.StepOptions{Effect: durable.Idempotent}, s.rule)
 	return []durable.Program{a, newThread(cfg, &s.threads)}, nil
@@ -122,12 +127,13 @@ type program struct {
 	model durable.Func[modelInput, modelOutput]
 	tool  durable.Func[toolInput, toolOutput]
 	rule  durable.Func[Rule, bool]
+	find  durable.Func[findInput, findOutput]
 }
 
 func (p *program) Name() string { return Program }
 
 func (p *program) Steps() []durable.StepFunc {
-	return []durable.StepFunc{p.model.StepFunc, p.tool.StepFunc, p.rule.StepFunc}
+	return []durable.StepFunc{p.model.StepFunc, p.tool.StepFunc, p.rule.StepFunc, p.find.StepFunc}
 }
 
 // state is what one segment hands to the next.
@@ -141,6 +147,8 @@ type state struct {
 	Began   time.Time   `json:"began,omitzero"`
 	Rules   []string    `json:"rules,omitempty"` // the tools whose calls a person has accepted for this run
 	Notes   []string    `json:"notes,omitempty"` // to be told to the model behind the results of a turn
+	Found   []string    `json:"found,omitempty"` // tools that the model has looked up, and is told of from then on
+	Below   spending    `json:"below,omitzero"`  // what the agents that it put something to have used
 }
 
 // Run implements durable.Program.
@@ -154,12 +162,7 @@ func (p *program) Run(ctx durable.Context, input json.RawMessage) (json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	ref := durable.RefOf(info.Definition)
-	tools, err := p.box.of(d, ref.Hash)
-	if err != nil {
-		return nil, durable.Block(err)
-	}
-	l := &loop{program: p, ctx: ctx, definition: d, ref: ref, tools: tools, state: s}
+	l := &loop{program: p, ctx: ctx, definition: d, ref: durable.RefOf(info.Definition), state: s}
 	answer, err := l.run()
 	switch {
 	case answer != nil:
@@ -182,7 +185,7 @@ func (l *loop) begin() error {
 		if err := l.ctx.Inbox(BeginSignal).Receive(l.ctx, &before); err != nil {
 			return err
 		}
-		l.Thread, l.Pending, l.Wait = before.Thread, before.Pending, false
+		l.Thread, l.Pending, l.Seen, l.Wait = before.Thread, before.Pending, before.Seen, false
 	}
 	l.Began = l.ctx.Info().Now
 	l.say(l.Text)
@@ -219,7 +222,7 @@ func (l *loop) sofar(err error) *Answer {
 	} else if durable.CodeOf(err) == durable.CodeCanceled {
 		stop = StopCanceled
 	}
-	return &Answer{Stop: stop, Turns: l.Turns, Usage: l.Usage, Cost: l.cost(), Thread: l.Thread, Pending: l.Pending}
+	return &Answer{Stop: stop, Turns: l.Turns, Usage: l.used(), Cost: l.cost(), Thread: l.Thread, Pending: l.Pending, Seen: l.Seen}
 }
 
 // loop is one segment of a run.
@@ -228,11 +231,15 @@ type loop struct {
 	state
 	ctx        durable.Context
 	definition Definition
-	ref        durable.Ref    // of the definition
-	tools      *tool.Registry // those the definition names
+	ref        durable.Ref // of the definition
+	tools      *kit        // those the definition names
+	finds      *finds      // what its sources were found to have; nil = it has none
 }
 
 func (l *loop) run() (*Answer, error) {
+	if err := l.equip(); err != nil {
+		return nil, err
+	}
 	if err := l.begin(); err != nil {
 		return nil, err
 	}
@@ -277,7 +284,7 @@ func (l *loop) think() (modelOutput, error) {
 	}
 	call := l.model
 	call.Options.Limit = "model:" + l.definition.Model
-	reply, err := durable.StartAs(l.ctx, "model", call, modelInput{Definition: l.ref, Thread: l.Thread, Say: l.Pending}).Await(l.ctx)
+	reply, err := durable.StartAs(l.ctx, "model", call, modelInput{Definition: l.ref, Thread: l.Thread, Say: l.Pending, Finds: l.finds.ref(), Found: l.Found}).Await(l.ctx)
 	if err != nil {
 		return reply, err
 	}
@@ -296,7 +303,7 @@ func (l *loop) answer(reply modelOutput) (*Answer, error) {
 		return nil, l.stop(durable.CodeExhausted, StopLength, "the model stopped in the middle of its answer; raise max_tokens")
 	case reply.Problem == "":
 		return &Answer{
-			Text: reply.Text, Value: reply.Value, Stop: StopDone, Turns: l.Turns, Usage: l.Usage, Cost: l.cost(), Thread: l.Thread,
+			Text: reply.Text, Value: reply.Value, Stop: StopDone, Turns: l.Turns, Usage: l.used(), Cost: l.cost(), Thread: l.Thread, Seen: l.Seen,
 		}, nil
 	case l.Repairs == maxRepairs:
 		return nil, l.stop(durable.CodeInvalid, StopOutput, "no answer that matches the output schema after %d repairs: %s", maxRepairs, reply.Problem)
@@ -305,116 +312,6 @@ func (l *loop) answer(reply modelOutput) (*Answer, error) {
 	text := "Your answer does not match the required JSON Schema: " + reply.Problem + "\nAnswer again with JSON only."
 	l.Pending = []memory.Message{{Message: model.Text(model.User, text)}}
 	return nil, nil
-}
-
-// call runs the tools a reply asks for, all at once, and keeps their results in the
-// order of the calls. A call that a person has to decide on holds up no other.
-func (l *loop) call(calls []model.ToolCall) error {
-	if err := l.guard(calls); err != nil {
-		for _, c := range calls { // a thread that is gone on with has no call without a result
-			l.told(c, toolOutput{Content: "the call was not made: " + err.Error(), Error: true})
-		}
-		return err
-	}
-	outs := make([]toolOutput, len(calls))
-	ends := make([]func() error, len(calls))
-	for i, c := range calls {
-		ends[i] = l.made(c, &outs[i])
-	}
-	var stopped error
-	for i, c := range calls {
-		if err := ends[i](); err != nil {
-			outs[i] = toolOutput{Content: "the call failed: " + err.Error(), Error: true}
-			if durable.CodeOf(err) == durable.CodeCanceled {
-				outs[i].Content, stopped = "the call was not made, or not waited for: the run was canceled", err
-			}
-		}
-		l.told(c, outs[i])
-	}
-	for _, note := range l.Notes {
-		l.say(note)
-	}
-	l.Notes = nil
-	return stopped
-}
-
-// told has the result of a call told to the model with the next one.
-func (l *loop) told(c model.ToolCall, out toolOutput) {
-	result := model.ToolResult{CallID: c.ID, Name: c.Name, Content: out.Content, Error: out.Error}
-	l.Pending = append(l.Pending, memory.Message{
-		Message: model.Message{Role: model.ToolRole, Parts: []model.Part{{Result: &result}}}, Content: out.Ref,
-	})
-}
-
-// made begins to make a call, as the policy says, and returns how to wait for its result.
-func (l *loop) made(c model.ToolCall, out *toolOutput) func() error {
-	verdict, rule := l.definition.Permissions.Verdict(c.Name)
-	spec, known := l.tools.Spec(c.Name)
-	switch {
-	case known && verdict == tool.Deny:
-		*out = toolOutput{Content: fmt.Sprintf("%s may not be called (%s)", c.Name, rule), Error: true}
-		return func() error { return nil }
-	case known && verdict == tool.Ask:
-		checked, refusal := l.tools.Check(tool.Call{Name: c.Name, Args: c.Args, Malformed: c.Malformed})
-		if refusal != nil { // nobody is asked about what cannot be done
-			*out = toolOutput{Content: refusal.Content, Error: true}
-			return func() error { return nil }
-		}
-		c.Args = checked.Args
-		f := l.approve(c, spec, out)
-		return func() error { return f.Get(l.ctx, nil) }
-	}
-	f := l.invoke(l.ctx, c)
-	return func() (err error) {
-		*out, err = f.Await(l.ctx)
-		return err
-	}
-}
-
-// invoke makes a call.
-func (l *loop) invoke(ctx durable.Context, c model.ToolCall) durable.Promise[toolOutput] {
-	options := durable.StepOptions{Effect: durable.Read} // an unknown tool is only refused
-	if spec, ok := l.tools.Spec(c.Name); ok {
-		options = spec.Options
-	}
-	if options.Limit == "" {
-		options.Limit = "tool:" + c.Name
-	}
-	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c})
-	if err != nil {
-		panic(fmt.Sprintf("agent: a call of %s does not marshal: %v", c.Name, err)) // its arguments are JSON
-	}
-	return durable.Promise[toolOutput]{Future: ctx.Step(durable.StepCall{Func: l.tool.Name, Name: c.Name, Input: input, Options: options})}
-}
-
-// guard stops an agent that makes the same calls again and again.
-func (l *loop) guard(calls []model.ToolCall) error {
-	var b strings.Builder
-	for _, c := range calls {
-		fmt.Fprintf(&b, "%s(%s%s)\n", c.Name, canonical(c.Args), c.Malformed)
-	}
-	digest := durable.RefOf([]byte(b.String())).Hash[:16]
-	if digest != l.Last {
-		l.Last, l.Same = digest, 0
-	}
-	l.Same++
-	if l.Same >= maxSame {
-		return l.stop(durable.CodeExhausted, StopLoop, "the model asked for the same calls %d times in a row: %s", l.Same, strings.TrimSpace(b.String()))
-	}
-	return nil
-}
-
-// canonical is the same for arguments that mean the same.
-func canonical(args json.RawMessage) string {
-	var v any
-	if err := json.Unmarshal(args, &v); err != nil {
-		return string(args)
-	}
-	data, err := json.Marshal(v) // sorts the keys of maps
-	if err != nil {
-		return string(args)
-	}
-	return string(data)
 }
 
 // AnswerOf reads the answer of a finished run. The error is the run's own when it

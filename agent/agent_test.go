@@ -37,7 +37,7 @@ type bench struct {
 	book     atomic.Int64
 }
 
-func newBench(t *testing.T, yaml string) *bench {
+func newBench(t *testing.T, yaml string, more ...func(*agent.Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir()}
 	scripted, err := script.Parse("test.yaml", []byte(yaml))
@@ -59,7 +59,7 @@ func newBench(t *testing.T, yaml string) *bench {
 	long := tool.Func("long", "A long text", func(context.Context, struct{}) (string, error) {
 		return strings.Repeat("long ", 2000), nil
 	}, tool.Read)
-	b.programs, err = agent.New(agent.Config{
+	cfg := agent.Config{
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return player, nil }},
 		Tools:     []tool.Tool{weather, book, long},
 		Send: func(ctx context.Context, id durable.RunID, s durable.Signal) error {
@@ -68,7 +68,11 @@ func newBench(t *testing.T, yaml string) *bench {
 			}
 			return durable.Errorf(durable.CodeUnavailable, "not yet")
 		},
-	})
+	}
+	for _, change := range more {
+		change(&cfg)
+	}
+	b.programs, err = agent.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func DigestOf(w Wish, definition durable.Ref) string {
 }
 
 // interrupt is the question whether a call may be made.
-func (l *loop) interrupt(c model.ToolCall, spec tool.Spec) durable.Interrupt {
+func (l *loop) interrupt(c model.ToolCall, spec tool.Spec, leak string) durable.Interrupt {
 	a := l.definition.Approval
 	wish := Wish{Agent: l.definition.Name, Tool: c.Name, Args: c.Args}
 	value, err := json.Marshal(wish)
@@ -47,6 +47,9 @@ func (l *loop) interrupt(c model.ToolCall, spec tool.Spec) durable.Interrupt {
 	i := durable.Interrupt{
 		Kind: ApprovalKind, Prompt: "May " + c.Name + " be called?", Value: value, Options: []string{string(durable.Accept), string(durable.Edit), string(durable.Reject), string(durable.Respond)},
 		Schema: decisionSchema(spec.Schema), Digest: DigestOf(wish, l.ref), To: a.To, Within: a.Within, Escalate: a.Escalate, Quorum: a.Quorum,
+	}
+	if leak != "" {
+		i.Prompt += " Nobody would be asked, but " + leak + "."
 	}
 	if a.Within > 0 {
 		action := durable.Reject
@@ -88,29 +91,33 @@ func decisionSchema(args json.RawMessage) json.RawMessage {
 	return data
 }
 
-// approve asks a person about a call, while others go on, and makes it as that person says.
-func (l *loop) approve(c model.ToolCall, spec tool.Spec, out *toolOutput) durable.Future {
+// approve asks a person about a call, while others go on, and makes it as that person says. With a
+// leak it is asked whatever was accepted for good.
+func (l *loop) approve(c model.ToolCall, spec tool.Spec, leak string, out *outcome) durable.Future {
 	return l.ctx.Go("approve "+c.Name, func(ctx durable.Context) error {
-		accepted, err := l.standing(ctx, c.Name)
-		if err != nil {
-			return err
+		accepted := false
+		if leak == "" {
+			var err error
+			if accepted, err = l.standing(ctx, c.Name); err != nil {
+				return err
+			}
 		}
 		decision := durable.Decision{Action: durable.Accept}
 		if !accepted {
 			var said json.RawMessage
-			if err := ctx.Ask(l.interrupt(c, spec)).Get(ctx, &said); err != nil {
+			if err := ctx.Ask(l.interrupt(c, spec, leak)).Get(ctx, &said); err != nil {
 				return err
 			}
 			if err := json.Unmarshal(said, &decision); err != nil {
 				return durable.Errorf(durable.CodeInvalid, "the answer about %s: %w", c.Name, err)
 			}
 		}
-		return l.decided(ctx, c, decision, out)
+		return l.decided(ctx, c, spec, decision, out)
 	})
 }
 
 // decided does what a person has decided about a call.
-func (l *loop) decided(ctx durable.Context, c model.ToolCall, d durable.Decision, out *toolOutput) error {
+func (l *loop) decided(ctx durable.Context, c model.ToolCall, spec tool.Spec, d durable.Decision, out *outcome) error {
 	switch d.Action {
 	case durable.Accept:
 		if d.Always != durable.Once && !slices.Contains(l.Rules, c.Name) {
@@ -118,17 +125,20 @@ func (l *loop) decided(ctx durable.Context, c model.ToolCall, d durable.Decision
 		}
 	case durable.Edit:
 		c.Args = d.Args
+		if ruling := l.rules(c, spec); ruling.Verdict == tool.Deny {
+			out.refuse("a person changed the arguments of %s to %s, with which it may not be called (%s)", c.Name, c.Args, ruling.Rule)
+			return nil
+		}
 	case durable.Reject:
-		*out = toolOutput{Content: "a person rejected the call: " + orWhy(d.Reason), Error: true}
+		out.refuse("a person rejected the call: %s", orWhy(d.Reason))
 		return nil
 	case durable.Respond:
-		*out = toolOutput{Content: d.Text}
+		out.toolOutput = toolOutput{Content: d.Text}
 		return nil
 	default:
 		return durable.Errorf(durable.CodeInvalid, "the answer about %s is neither accept, edit, reject nor respond: %q", c.Name, d.Action)
 	}
-	var err error
-	*out, err = l.invoke(ctx, c).Await(ctx)
+	err := l.perform(ctx, c, out)
 	if err == nil && d.Action == durable.Edit {
 		l.Notes = append(l.Notes, "A person changed the arguments of "+c.Name+" to "+string(c.Args)+".")
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/model"
 )
 
 // afford checks the budget before a model call is made. It fails closed: what
@@ -12,7 +13,8 @@ func (l *loop) afford() error {
 	if turns == 0 {
 		turns = defaultTurns
 	}
-	tokens := l.Usage.Input + l.Usage.Output
+	used := l.used()
+	tokens := used.Input + used.Output
 	spent := durable.Now(l.ctx).Sub(l.Began)
 	switch {
 	case l.Turns >= turns:
@@ -29,14 +31,17 @@ func (l *loop) afford() error {
 	return nil
 }
 
-// cost is what the usage so far has cost.
+// used is what it and the agents that it put something to have used.
+func (l *loop) used() model.Usage { return l.Usage.Add(l.Below.Usage) }
+
+// cost is what that has cost.
 func (l *loop) cost() float64 {
 	p := l.definition.Price
 	if p == nil {
-		return 0
+		return l.Below.Cost
 	}
 	const million = 1e6
-	return (float64(l.Usage.Input)*p.Input + float64(l.Usage.Output)*p.Output) / million
+	return l.Below.Cost + (float64(l.Usage.Input)*p.Input+float64(l.Usage.Output)*p.Output)/million
 }
 
 func (l *loop) stop(code durable.Code, reason, format string, args ...any) error {

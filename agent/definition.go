@@ -21,8 +21,12 @@ type Definition struct {
 	Declared     []tool.Declaration `json:"declared,omitempty"` // tools that come with the definition
 	Output       json.RawMessage    `json:"output,omitempty"`   // JSON Schema of the answer; nil = text
 	Budget       Budget             `json:"budget,omitzero"`
-	Permissions  tool.Policy        `json:"permissions,omitzero"` // what becomes of its calls of tools; nothing = all are made
-	Approval     Approval           `json:"approval,omitzero"`    // of the calls that a person decides on
+	Agents       []Definition       `json:"agents,omitempty"`      // those it may put something to, each as the tool agents/NAME
+	ToolTokens   int                `json:"tool_tokens,omitempty"` // how much its tools may take up of a request; see defaultToolTokens
+	Permissions  tool.Policy        `json:"permissions,omitzero"`  // what becomes of its calls of tools; nothing = all are made
+	Above        []tool.Policy      `json:"above,omitempty"`       // policies of whoever gave it its work: they narrow its own
+	Flow         string             `json:"flow,omitempty"`        // FlowOff, or "": see Seen
+	Approval     Approval           `json:"approval,omitzero"`     // of the calls that a person decides on
 }
 
 // Price is what a model costs, in the currency of the budget, per million tokens.

@@ -25,6 +25,7 @@ const inlineResult = 512
 type steps struct {
 	providers map[string]model.Provider
 	rules     func(context.Context, durable.RunID, Rule) (bool, error) // nil = there are none
+	redact    func(string) string                                      // nil = nothing is
 	box       *toolbox
 	threads   memory.Threads
 
@@ -39,7 +40,9 @@ const definitionsMax = 256
 type modelInput struct {
 	Definition durable.Ref      `json:"definition"`
 	Thread     memory.Head      `json:"thread,omitzero"`
-	Say        []memory.Message `json:"say,omitempty"` // what is new since the last call
+	Say        []memory.Message `json:"say,omitempty"`   // what is new since the last call
+	Finds      *durable.Ref     `json:"finds,omitempty"` // the tools that the sources of the definition have
+	Found      []string         `json:"found,omitempty"` // those of them that the model has looked up
 }
 
 type modelOutput struct {
@@ -64,7 +67,7 @@ func (s *steps) model(ctx context.Context, in modelInput) (modelOutput, error) {
 	if err != nil {
 		return modelOutput{}, err
 	}
-	tools, err := s.box.of(d, in.Definition.Hash)
+	tools, err := s.kit(ctx, attempt, d, in.Definition.Hash, in.Finds)
 	if err != nil {
 		return modelOutput{}, err
 	}
@@ -76,12 +79,21 @@ func (s *steps) model(ctx context.Context, in modelInput) (modelOutput, error) {
 	if text := instructions(d); text != "" {
 		request.Messages = append([]model.Message{model.Text(model.System, text)}, said...)
 	}
-	for _, spec := range tools.Specs() {
-		request.Tools = append(request.Tools, model.ToolSpec{Name: spec.Name, Description: spec.Description, Schema: spec.Schema})
+	for _, spec := range tools.shown(in.Found) {
+		request.Tools = append(request.Tools, model.ToolSpec{Name: tool.WireName(spec.Name), Description: spec.Description, Schema: spec.Schema})
 	}
-	reply, err := m.Generate(ctx, request, func(delta model.Delta) { emit(attempt, delta) })
+	request.Messages = onWire(request.Messages)
+	reply, err := m.Generate(ctx, request, func(delta model.Delta) {
+		delta.Name = tools.NameOf(delta.Name)
+		emit(attempt, delta)
+	})
 	if err != nil {
 		return modelOutput{}, modelError(d.Model, err)
+	}
+	for _, part := range reply.Message.Parts {
+		if part.Call != nil {
+			part.Call.Name = tools.NameOf(part.Call.Name)
+		}
 	}
 	thread, err := s.threads.Append(ctx, attempt.Blobs, in.Thread, append(slices.Clip(in.Say), memory.Message{Message: reply.Message})...)
 	if err != nil {
@@ -184,12 +196,18 @@ func (s *steps) rule(ctx context.Context, r Rule) (bool, error) {
 type toolInput struct {
 	Definition durable.Ref    `json:"definition"`
 	Call       model.ToolCall `json:"call"`
+	Finds      *durable.Ref   `json:"finds,omitempty"`
+	Answers    *tool.Answers  `json:"answers,omitempty"` // to what the call before has asked
 }
 
 type toolOutput struct {
 	Content string       `json:"content,omitempty"`
 	Ref     *durable.Ref `json:"ref,omitempty"` // of the content, when it is long
 	Error   bool         `json:"error,omitempty"`
+	Found   []string     `json:"found,omitempty"` // tools that were looked up
+
+	Asks  []tool.Question `json:"asks,omitempty"` // what a person is to be asked; there is no content then
+	State json.RawMessage `json:"state,omitempty"`
 }
 
 // tool makes one tool call, if the agent may use the tool.
@@ -199,22 +217,34 @@ func (s *steps) tool(ctx context.Context, in toolInput) (toolOutput, error) {
 	if err != nil {
 		return toolOutput{}, err
 	}
-	tools, err := s.box.of(d, in.Definition.Hash)
+	tools, err := s.kit(ctx, attempt, d, in.Definition.Hash, in.Finds)
 	if err != nil {
 		return toolOutput{}, err
 	}
-	result, err := tools.Dispatch(ctx, tool.Call{Name: in.Call.Name, Args: in.Call.Args, Malformed: in.Call.Malformed})
+	if in.Answers != nil {
+		ctx = tool.WithAnswers(ctx, *in.Answers)
+	}
+	ctx = durable.WithAttempt(ctx, s.redacted(attempt))
+	result, err := s.clean(tools.Dispatch(ctx, tool.Call{Name: in.Call.Name, Args: in.Call.Args, Malformed: in.Call.Malformed}))
 	if err != nil {
 		return toolOutput{}, err
 	}
-	out := toolOutput{Content: result.Content, Error: result.Error}
-	if len(result.Content) > inlineResult {
-		ref, err := attempt.Blobs.Put(ctx, []byte(result.Content))
-		if err != nil {
-			return toolOutput{}, fmt.Errorf("keep the result of %s: %w", in.Call.Name, err)
+	out := toolOutput{Content: result.Content, Error: result.Error, Found: result.Found, Asks: result.Asks, State: result.State}
+	if len(result.Content) <= inlineResult {
+		return out, nil
+	}
+	ref, err := attempt.Blobs.Put(ctx, []byte(result.Content))
+	if err != nil {
+		return toolOutput{}, fmt.Errorf("keep the result of %s: %w", in.Call.Name, err)
+	}
+	if len(result.Content) > previewMin {
+		text := preview(result.Content, ref)
+		out.Found = append(out.Found, readResult)
+		if ref, err = attempt.Blobs.Put(ctx, []byte(text)); err != nil {
+			return toolOutput{}, fmt.Errorf("keep the beginning of the result of %s: %w", in.Call.Name, err)
 		}
-		out.Content, out.Ref = "", &ref
 	}
+	out.Content, out.Ref = "", &ref
 	return out, nil
 }
 

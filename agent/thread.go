@@ -46,6 +46,7 @@ type Conversation struct {
 	Thread  memory.Head       `json:"thread,omitzero"`
 	Pending []memory.Message  `json:"pending,omitempty"` // said, and not in the thread yet
 	Turns   int               `json:"turns,omitempty"`   // that have ended
+	Seen    Seen              `json:"seen,omitzero"`     // what kinds of things were read in them
 }
 
 // after is the conversation behind the end of a turn. One that failed has come as far as its
@@ -54,6 +55,7 @@ func (c *Conversation) after(a Answer) {
 	if a.Stop != "" {
 		c.Thread, c.Pending = a.Thread, a.Pending
 	}
+	c.Seen.add(a.Seen)
 	c.Turns++
 }
 
@@ -212,7 +214,7 @@ func (t *thread) take(ctx durable.Context, c *Conversation, turns []turn, said T
 		}
 		return t.next(ctx, c, turns)
 	}
-	in := Input{Text: said.Text, Thread: c.Thread, Pending: c.Pending}
+	in := Input{Text: said.Text, Thread: c.Thread, Pending: c.Pending, Seen: c.Seen}
 	if len(turns) > 0 {
 		in = Input{Text: said.Text, Wait: true}
 	}
@@ -230,7 +232,7 @@ func (t *thread) next(ctx durable.Context, c *Conversation, turns []turn) ([]tur
 	for len(turns) > 0 {
 		first := turns[0]
 		if first.Run != "" {
-			begun, err := durable.Do(ctx, t.begin, beginInput{first.Run, Input{Thread: c.Thread, Pending: c.Pending}})
+			begun, err := durable.Do(ctx, t.begin, beginInput{first.Run, Input{Thread: c.Thread, Pending: c.Pending, Seen: c.Seen}})
 			if begun || err != nil {
 				return turns, err
 			}

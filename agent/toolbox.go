@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"slices"
 	"sync"
 
@@ -8,42 +9,135 @@ import (
 	"github.com/orpine-run/orpine/tool"
 )
 
-// toolbox makes the registry of the tools a definition names: those every agent
-// may have and those the definition declares. It is used by replayed code, so it
-// does no I/O; the same definition always gives the same registry.
+// toolbox makes the tools of a definition: those every agent may have, those the definition
+// declares and those its sources were found to have. It is used by replayed code, so it does no
+// I/O; the same definition and the same finds always give the same tools.
 type toolbox struct {
-	tools  []tool.Tool
-	makers map[string]tool.Maker
+	tools   []tool.Tool
+	makers  map[string]tool.Maker
+	sources map[string]tool.Source
 
 	mu   sync.Mutex
-	made map[string]*tool.Registry // by the hash of the definition
+	made map[string]*kit // by the hashes of the definition and of the finds
 }
 
-func (b *toolbox) of(d Definition, hash string) (*tool.Registry, error) {
+// kit is what an agent has to work with.
+type kit struct {
+	*tool.Registry
+	judge  *tool.Judge
+	agents map[string]Definition // those it may put something to, by the name of the tool
+	found  map[string]bool       // the tools that came from sources
+	hides  bool                  // the model is told of those only that it looks up
+}
+
+// kitsMax is how many kits are kept.
+const kitsMax = 1024
+
+// of makes the kit of a definition whose sources were found to have these tools.
+func (b *toolbox) of(d Definition, hash string, finds *finds) (*kit, error) {
+	key := hash
+	if finds != nil {
+		key += " " + finds.Ref.Hash
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r, ok := b.made[hash]; ok {
-		return r, nil
+	if k, ok := b.made[key]; ok {
+		return k, nil
 	}
+	k, err := b.make(d, finds)
+	if err != nil {
+		return nil, err
+	}
+	if len(b.made) >= kitsMax {
+		clear(b.made) // whoever needs one makes it again
+	}
+	b.made[key] = k
+	return k, nil
+}
+
+// has returns a kit that was made before.
+func (b *toolbox) has(hash string, finds durable.Ref) (*kit, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k, ok := b.made[hash+" "+finds.Hash]
+	return k, ok
+}
+
+func (b *toolbox) make(d Definition, finds *finds) (*kit, error) {
+	k := &kit{agents: map[string]Definition{}, found: map[string]bool{}}
 	all := slices.Clone(b.tools)
 	for _, declared := range d.Declared {
-		maker, ok := b.makers[declared.Kind]
-		if !ok {
-			return nil, durable.Errorf(durable.CodeInvalid, "tool %s of agent %s: this build makes no tools of kind %q", declared.Name, d.Name, declared.Kind)
+		if b.sources[declared.Kind] != nil {
+			continue // it stands for those that were found
 		}
-		t, err := maker(declared)
+		t, err := b.tool(declared)
 		if err != nil {
-			return nil, &durable.Error{Code: durable.CodeOf(err), Op: "tool " + declared.Name, Err: err}
+			return nil, err
 		}
 		all = append(all, t)
+	}
+	all, wanted := append(all, resultReader()), append(slices.Clone(d.Tools), readResult)
+	for _, sub := range d.Agents {
+		t := asTool(sub)
+		k.agents[t.Spec().Name] = sub
+		all, wanted = append(all, t), append(wanted, t.Spec().Name)
+	}
+	if finds != nil {
+		for _, declared := range finds.Tools {
+			t, err := b.tool(declared)
+			if err != nil {
+				return nil, err
+			}
+			k.found[declared.Name] = true
+			all = append(all, t)
+		}
 	}
 	r, err := tool.NewRegistry(all...)
 	if err != nil {
 		return nil, err
 	}
-	if r, err = r.Only(d.Tools); err != nil {
+	if k.Registry, err = r.Only(wanted); err != nil {
 		return nil, &durable.Error{Code: durable.CodeInvalid, Op: "agent " + d.Name, Err: err}
 	}
-	b.made[hash] = r
-	return r, nil
+	if err := k.hide(d.ToolTokens); err != nil {
+		return nil, err
+	}
+	k.judge, err = tool.NewJudge(append(slices.Clone(d.Above), d.Permissions)...)
+	return k, err
+}
+
+// tool makes a tool of a declaration.
+func (b *toolbox) tool(d tool.Declaration) (tool.Tool, error) {
+	maker, ok := b.makers[d.Kind]
+	if !ok {
+		return nil, durable.Errorf(durable.CodeInvalid, "tool %s: this build makes no tools of kind %q", d.Name, d.Kind)
+	}
+	t, err := maker(d)
+	if err == nil && d.Orders != nil {
+		t, err = tool.Ordered(t, *d.Orders)
+	}
+	if err != nil {
+		return nil, &durable.Error{Code: durable.CodeOf(err), Op: "tool " + d.Name, Err: err}
+	}
+	return t, nil
+}
+
+// asks reports whether a definition has sources, which must be asked for their tools.
+func (b *toolbox) asks(d Definition) bool {
+	return slices.ContainsFunc(d.Declared, func(t tool.Declaration) bool { return b.sources[t.Kind] != nil })
+}
+
+// finds are the tools that the sources of a definition had when they were asked.
+type finds struct {
+	Ref   durable.Ref        // of Tools, as JSON
+	Tools []tool.Declaration // by name
+}
+
+// readFinds takes up finds that were kept.
+func readFinds(data []byte) (*finds, error) {
+	f := &finds{Ref: durable.RefOf(data)}
+	if err := json.Unmarshal(data, &f.Tools); err != nil {
+		return nil, durable.Errorf(durable.CodeInternal, "the tools that were found: %w", err)
+	}
+	return f, nil
 }

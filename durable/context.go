@@ -37,6 +37,7 @@ type Info struct {
 	Run        RunID
 	Program    string
 	Parent     RunID
+	Tenant     string          // whose run it is; "" = nobody's
 	Segment    int             // how often the run was continued
 	Definition json.RawMessage // the pinned definition, nil if the program has none
 	Now        time.Time       // time of the last journal entry the program has seen

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -32,14 +33,40 @@ func (r *Registry) Dispatch(ctx context.Context, call Call) (Result, error) {
 	if refusal != nil {
 		return *refusal, nil
 	}
-	result, err := invoke(ctx, r.tools[call.Name].tool, call)
+	e := r.tools[call.Name]
+	result, err := invoke(ctx, e.tool, call)
 	if err == nil {
-		return result, nil
+		return e.told(result), nil
 	}
 	if passing(err) {
 		return Result{}, err
 	}
 	return *refuse("%s: %v", call.Name, err), nil
+}
+
+// told is a result as a model can be told it: text, of the form that the tool has promised.
+func (e *entry) told(result Result) Result {
+	if len(result.Asks) > 0 {
+		return result
+	}
+	if size := len(result.Content); !utf8.ValidString(result.Content) {
+		text := strings.ToValidUTF8(result.Content, "\ufffd")
+		if strings.Count(text, "\ufffd")*10 > size || strings.ContainsRune(text, 0) {
+			return *refuse("%s returned %d bytes that are no text", e.spec.Name, size)
+		}
+		result.Content = text
+	}
+	if e.output == nil || result.Error {
+		return result
+	}
+	var v any
+	if err := json.Unmarshal([]byte(result.Content), &v); err != nil {
+		return *refuse("%s returned what is not JSON, as its output schema promises: %v\nIt was: %s", e.spec.Name, err, clip(result.Content))
+	}
+	if err := e.output.Validate(v); err != nil {
+		return *refuse("%s returned what does not match its output schema: %v\nIt was: %s", e.spec.Name, err, clip(result.Content))
+	}
+	return result
 }
 
 // Check finds the tool of a call and holds the arguments against its schema. It does no

@@ -35,7 +35,7 @@ func Retry(r durable.Retry) Option {
 // Func makes a tool of a Go function. The model sees name, doc and the JSON Schema
 // of In, a struct: field names come from its json tags, descriptions from its
 // jsonschema tags, and fields with omitempty are optional. The result is told to the
-// model as it is when Out is a string, else as JSON.
+// model as it is when Out is a string or a Result, else as JSON.
 //
 // Without Read or Idempotent the tool counts as irreversible: its intent is
 // journaled before it runs, and after a crash in between nothing calls it again by
@@ -80,6 +80,9 @@ func (f *goFunc) Call(ctx context.Context, args json.RawMessage) (Result, error)
 }
 
 func resultOf(out any) (Result, error) {
+	if result, ok := out.(Result); ok {
+		return result, nil
+	}
 	if text, ok := out.(string); ok {
 		return Result{Content: text}, nil
 	}

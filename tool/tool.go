@@ -31,6 +31,11 @@ type Spec struct {
 	Output      json.RawMessage     // JSON Schema of what it returns; nil = it may be anything
 	Options     durable.StepOptions // effect (irreversible when empty), retry, timeout
 	Flow        Flow                // where what it returns comes from, and where what it is told goes
+	// Subject is what its calls are about, for the rules of policies. Where it has none that is the
+	// only argument that a call must have, if it is a text.
+	Subject Subject
+	// Asks says that a call may have questions for a person: see Result.
+	Asks bool
 }
 
 // Flow says what calling a tool does to what an agent knows, and where it lets it go.
@@ -50,6 +55,9 @@ type Result struct {
 	Asks []Question `json:"asks,omitempty"`
 	// State goes unchanged from a Result with Asks to the call with the answers.
 	State json.RawMessage `json:"state,omitempty"`
+
+	// Found names tools that were looked up: the model is told of them from then on.
+	Found []string `json:"found,omitempty"`
 }
 
 // Question is one thing that a tool wants to know of a person.
@@ -57,6 +65,8 @@ type Question struct {
 	Name   string          `json:"name"`             // names it among the questions of a result
 	Prompt string          `json:"prompt"`           // what the person reads
 	Schema json.RawMessage `json:"schema,omitempty"` // JSON Schema of the answer, an object; nil = a text
+
+	Options []string `json:"options,omitempty"` // answers that are suggested, of a text
 }
 
 // Answers is what became of the questions of a result.
@@ -87,6 +97,7 @@ type Declaration struct {
 	Name   string          `json:"name"`
 	Kind   string          `json:"kind"` // which Maker understands Config
 	Config json.RawMessage `json:"config"`
+	Orders *Orders         `json:"orders,omitempty"` // nil = as the tool says of itself
 }
 
 // Maker makes a tool of a declaration of its kind. It does no I/O: the tool opens

@@ -184,7 +184,7 @@ func (r *replayer) begin(entries []durable.Entry) error {
 		r.x.stop()
 	}
 	info := durable.Info{
-		Run: r.run.ID, Program: r.run.Program, Parent: r.run.Parent, Segment: e.Segment, Definition: definition, Now: e.Time,
+		Run: r.run.ID, Program: r.run.Program, Parent: r.run.Parent, Tenant: r.run.Tenant, Segment: e.Segment, Definition: definition, Now: e.Time,
 	}
 	r.x = newExec(info, r.program, e.Input, load)
 	var carried []*durable.Entry

@@ -270,7 +270,7 @@ func (l *live) begin(e *durable.Entry, carried []*durable.Entry) error {
 	l.questions, l.doubts = nil, nil
 	l.mu.Unlock()
 	info := durable.Info{
-		Run: l.id, Program: l.run.Program, Parent: l.run.Parent, Segment: e.Segment, Definition: definition, Now: e.Time,
+		Run: l.id, Program: l.run.Program, Parent: l.run.Parent, Tenant: l.run.Tenant, Segment: e.Segment, Definition: definition, Now: e.Time,
 	}
 	l.x = newExec(info, program, e.Input, l.loadValues)
 	l.applied, l.late = e.Seq, nil

@@ -54,7 +54,6 @@ type view struct {
 type run struct {
 	e         *Engine
 	info      durable.Info
-	tenant    string
 	commands  int
 	open      []pending // commands, oldest first; those that are done go at the next look
 	questions []*question
@@ -93,9 +92,9 @@ func (q *question) Get(ctx durable.Context, out any) error {
 // execute makes the workflow of a program: one segment of a run.
 func (e *Engine) execute(p durable.Program) func(workflow.Context, opening) (value, error) {
 	return func(wc workflow.Context, o opening) (value, error) {
-		r := &run{e: e, tenant: o.Tenant, inboxes: map[string]*inbox{}, blocked: map[int]string{}}
+		r := &run{e: e, inboxes: map[string]*inbox{}, blocked: map[int]string{}}
 		r.info = durable.Info{
-			Run: durable.RunID(workflow.GetInfo(wc).WorkflowExecution.ID), Program: p.Name(), Parent: o.Parent,
+			Run: durable.RunID(workflow.GetInfo(wc).WorkflowExecution.ID), Program: p.Name(), Parent: o.Parent, Tenant: o.Tenant,
 			Segment: o.Segment, Definition: must(e.values().unpack, o.Definition),
 		}
 		for _, l := range o.Carry {

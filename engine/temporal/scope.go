@@ -96,13 +96,13 @@ func (s *scope) Child(call durable.ChildCall) durable.Future {
 	}
 	now := workflow.Now(wc).UTC()
 	id := cmp.Or(call.ID, newRunID(now, childTail(s.r.info.Run, s.r.info.Segment, n)))
-	m := memo{Name: call.Name, Parent: s.r.info.Run, Tenant: s.r.tenant, Command: n, Created: now, Definition: hashOf(call.Definition)}
+	m := memo{Name: call.Name, Parent: s.r.info.Run, Tenant: s.r.info.Tenant, Command: n, Created: now, Definition: hashOf(call.Definition)}
 	wc = workflow.WithChildOptions(wc, workflow.ChildWorkflowOptions{
 		WorkflowID: string(id), WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		ParentClosePolicy: policy, WaitForCancellation: true, Memo: map[string]any{memoKey: m},
 	})
 	f := workflow.ExecuteChildWorkflow(wc, call.Program, opening{
-		Input: must(s.r.e.values().pack, call.Input), Definition: must(s.r.e.values().pin, call.Definition), Parent: s.r.info.Run, Tenant: s.r.tenant,
+		Input: must(s.r.e.values().pack, call.Input), Definition: must(s.r.e.values().pin, call.Definition), Parent: s.r.info.Run, Tenant: s.r.info.Tenant,
 	})
 	s.r.births = append(s.r.births, f.GetChildWorkflowExecution())
 	return s.track(&peer{what: call.Name, f: f, out: true}, durable.Wait{Kind: durable.WaitChild, Command: n, Name: call.Name, Child: id})

@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
+)
+
+type findInput struct {
+	Definition durable.Ref `json:"definition"`
+}
+
+type findOutput struct {
+	Tools []tool.Declaration `json:"tools"`
+	Ref   durable.Ref        `json:"ref"` // of Tools, for the steps
+	// Left names the tools that cannot be used, and why.
+	Left []string `json:"left,omitempty"`
+}
+
+// find asks the sources of a definition for their tools.
+func (s *steps) find(ctx context.Context, in findInput) (findOutput, error) {
+	var out findOutput
+	attempt := durable.AttemptOf(ctx)
+	d, err := s.definition(ctx, attempt, in.Definition)
+	if err != nil {
+		return out, err
+	}
+	for _, declared := range d.Declared {
+		source := s.box.sources[declared.Kind]
+		if source == nil {
+			continue
+		}
+		there, err := source(ctx, declared)
+		if err != nil {
+			return out, fmt.Errorf("the tools of %s: %w", declared.Name, err)
+		}
+		for _, one := range there {
+			if err := s.usable(declared.Name, one); err != nil {
+				out.Left = append(out.Left, fmt.Sprintf("%s: %v", one.Name, err))
+				continue
+			}
+			out.Tools = append(out.Tools, one)
+		}
+	}
+	slices.SortFunc(out.Tools, func(a, b tool.Declaration) int { return cmp.Compare(a.Name, b.Name) })
+	data, err := json.Marshal(out.Tools)
+	if err != nil {
+		return out, err
+	}
+	out.Ref, err = attempt.Blobs.Put(ctx, data)
+	return out, err
+}
+
+// usable refuses a tool that no agent could be given, so that one of many does not keep an agent
+// from working.
+func (s *steps) usable(source string, d tool.Declaration) error {
+	if !strings.HasPrefix(d.Name, source+"/") {
+		return durable.Errorf(durable.CodeInvalid, "its name does not begin with %s/", source)
+	}
+	t, err := s.box.tool(d)
+	if err == nil {
+		_, err = tool.NewRegistry(t)
+	}
+	return err
+}
+
+// equip makes the tools of the segment. Sources are asked once for each, so that what they
+// have may change while an agent works for days, but never within what is replayed.
+func (l *loop) equip() error {
+	if l.box.asks(l.definition) {
+		out, err := durable.StartAs(l.ctx, "tools", l.find, findInput{Definition: l.ref}).Await(l.ctx)
+		if err != nil {
+			return err
+		}
+		l.finds = &finds{Ref: out.Ref, Tools: out.Tools}
+	}
+	var err error
+	if l.tools, err = l.box.of(l.definition, l.ref.Hash, l.finds); err != nil {
+		return durable.Block(err)
+	}
+	return nil
+}
+
+// ref names the finds for a step; nil when there are none.
+func (f *finds) ref() *durable.Ref {
+	if f == nil {
+		return nil
+	}
+	return &f.Ref
+}
+
+// kit makes the tools of an agent for a step.
+func (s *steps) kit(ctx context.Context, attempt *durable.Attempt, d Definition, hash string, ref *durable.Ref) (*kit, error) {
+	if ref == nil {
+		return s.box.of(d, hash, nil)
+	}
+	if k, ok := s.box.has(hash, *ref); ok {
+		return k, nil
+	}
+	data, err := attempt.Blobs.Get(ctx, *ref)
+	if err != nil {
+		return nil, fmt.Errorf("read the tools that were found: %w", err)
+	}
+	found, err := readFinds(data)
+	if err != nil {
+		return nil, err
+	}
+	return s.box.of(d, hash, found)
+}
