@@ -292,8 +292,8 @@ func (t *mcpTool) park(f *flight, first *ask, a asking) (tool.Result, bool) {
 }
 
 // answer tells the server what was answered to the open questions; "cancel" to those of which
-// nothing is said.
-func (f *flight) answer(replies map[string]answer) {
+// nothing is said. It reports whether there were any.
+func (f *flight) answer(replies map[string]answer) bool {
 	f.mu.Lock()
 	open := f.open
 	f.open, f.parked = nil, false
@@ -305,6 +305,7 @@ func (f *flight) answer(replies map[string]answer) {
 		}
 		q.reply <- r // there is room for one
 	}
+	return len(open) > 0
 }
 
 // resume goes on with a parked call.

@@ -312,11 +312,11 @@ func (t *mcpTool) landed(ctx context.Context, f *flight, a asking) (tool.Result,
 	status := int(f.reach.status.Load())
 	_, said := errors.AsType[*jsonrpc.Error](f.err)
 	switch {
-	case errors.Is(f.err, errUnsent), !f.reach.sent.Load(), errors.Is(f.err, sdk.ErrSessionMissing): // the last: it has forgotten us
-		if f.wire.over() || t.spec.Options.Effect != durable.Irreversible {
-			return tool.Result{}, fmt.Errorf("%w: %w", errUnsent, f.wire.link.fail(durable.CodeUnavailable, f.wire.explain(f.err)))
-		}
-		return t.refuse("the call could not be sent: %v", f.err), nil
+	case errors.Is(f.err, errUnsent), errors.Is(f.err, sdk.ErrSessionMissing), // the last: it has forgotten us
+		!f.reach.sent.Load() && (f.wire.pipe != nil || f.wire.over()):
+		return tool.Result{}, fmt.Errorf("%w: %w", errUnsent, f.wire.link.fail(durable.CodeUnavailable, f.wire.explain(f.err)))
+	case !f.reach.sent.Load():
+		return t.unreached(ctx, f.wire.link.fail(durable.CodeUnavailable, fmt.Errorf("the call could not be sent: %w", f.err)))
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		e := f.wire.link.fail(durable.CodeUnavailable, fmt.Errorf("it takes no calls now (%d)", status))
 		e.RetryAfter = time.Duration(f.reach.after.Load())
@@ -337,7 +337,9 @@ func (t *mcpTool) landed(ctx context.Context, f *flight, a asking) (tool.Result,
 
 // lost is the error of a call of which nobody knows what became.
 func (t *mcpTool) lost(f *flight) error {
-	f.wire.settle()
+	if f.wire.pipe != nil {
+		f.wire.settle() // for what the process died of
+	}
 	why := f.wire.link.fail(durable.CodeUnavailable, f.wire.explain(fmt.Errorf("the connection was lost while %s was under way: %w", t.spec.Name, f.err)))
 	why.Code = durable.CodeUnavailable // whatever it died of, it may be there again
 	if t.spec.Options.Effect == durable.Irreversible {

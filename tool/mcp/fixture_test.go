@@ -105,7 +105,8 @@ func fixture() *sdk.Server {
 	sdk.AddTool(s, &sdk.Tool{Name: "add", Description: "Adds two numbers.", Annotations: &sdk.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true}},
 		func(_ context.Context, _ *sdk.CallToolRequest, in struct {
 			A, B int
-		}) (*sdk.CallToolResult, struct{ Sum int }, error) {
+		},
+		) (*sdk.CallToolResult, struct{ Sum int }, error) {
 			return nil, struct{ Sum int }{in.A + in.B}, nil
 		})
 	plain("echo", func(_ context.Context, r *sdk.CallToolRequest, in args) (*sdk.CallToolResult, error) {
@@ -219,7 +220,9 @@ func older() {
 
 // raw is a server that was written by hand and gets much wrong.
 func raw() {
-	answer := func(id json.RawMessage, result string) { fmt.Printf(`{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", id, result) }
+	answer := func(id json.RawMessage, result string) {
+		fmt.Printf(`{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", id, result)
+	}
 	for dec := json.NewDecoder(os.Stdin); ; {
 		var m struct {
 			ID     json.RawMessage

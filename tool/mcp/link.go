@@ -19,6 +19,7 @@ import (
 const (
 	firstBackoff = 200 * time.Millisecond
 	maxBackoff   = 30 * time.Second
+	farewell     = 100 * time.Millisecond
 )
 
 // olderProtocol is what a server is spoken to with that does not answer the newest handshake.
@@ -174,7 +175,10 @@ func (l *link) watch(w *wire) {
 		l.wire = nil
 		if !l.closed {
 			l.failed = w.explain(err)
-			l.penalty()
+			if l.failures > 0 { // it has died before without having been of use in between
+				l.penalty()
+			}
+			l.failures++
 			l.client.log.Warn("the connection to an MCP server was lost", slog.String("server", l.name), slog.Any("error", l.failed))
 		}
 	}
@@ -340,6 +344,11 @@ func (w *wire) end() {
 		flights := w.flights
 		w.flights = map[string]*flight{}
 		w.mu.Unlock()
+		for _, f := range flights {
+			if f.answer(nil) {
+				time.Sleep(farewell) // a server that is told that nobody answers can end what it does
+			}
+		}
 		for _, f := range flights {
 			f.cancel()
 		}

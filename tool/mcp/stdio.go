@@ -54,7 +54,7 @@ const (
 type pipe struct {
 	proc  Process
 	in    *bufio.Reader
-	said  *tail // the end of stderr
+	said  *tail         // the end of stderr
 	dead  chan struct{} // closed when the process has ended
 	ended chan struct{} // closed when also its last words were read
 	exit  error         // of the process, once dead is closed
