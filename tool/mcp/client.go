@@ -53,7 +53,8 @@ type Client struct {
 	logins Logins
 
 	mu     sync.Mutex
-	links  map[string]*link // by what they are connected to
+	links  map[string]*link          // by what they are connected to
+	wanted map[string]*http.Response // how servers have asked for a login, by their names
 	closed bool
 }
 
@@ -71,7 +72,7 @@ func New(cfg Config) *Client {
 	if cfg.Park == 0 {
 		cfg.Park = defaultPark
 	}
-	c := &Client{cfg: cfg, log: cfg.Log, parked: &lot{calls: map[string]*flight{}}, logins: cfg.Logins, links: map[string]*link{}}
+	c := &Client{cfg: cfg, log: cfg.Log, parked: &lot{calls: map[string]*flight{}}, logins: cfg.Logins, links: map[string]*link{}, wanted: map[string]*http.Response{}}
 	if c.logins == nil {
 		c.logins = &memory{kept: map[string][]byte{}}
 	}

@@ -75,7 +75,7 @@ type Flow struct {
 // OAuth is how a remote server is told who asks. Without it a server that demands OAuth is
 // logged in to with a client that is registered on the spot (RFC 7591).
 type OAuth struct {
-	ClientID     string `json:"client_id,omitempty"`
+	ClientID     string `json:"client_id,omitempty"`     // one that was registered before, or the https:// address of a document that describes us
 	ClientSecret string `json:"client_secret,omitempty"` // as ${secret:NAME}
 	// Grant is authorization_code, for which a person logs in once, or client_credentials,
 	// which needs nobody. Default authorization_code.

@@ -70,6 +70,11 @@ func serve(name string) {
 		_ = fixture().Run(context.Background(), &sdk.StdioTransport{})
 	case "raw":
 		raw()
+	case "conformance": // no server, but the client that the suite tests
+		if err := conformance(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	case "mute-discover": // it never answers what it does not know
 		older()
 	}

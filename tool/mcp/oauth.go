@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -71,18 +73,25 @@ func (c *Client) unattended(ctx context.Context, name string, s Server) (auth.OA
 		return nil, err
 	}
 	source, err := c.kept(ctx, name, address)
-	return &nobody{source}, err
+	return &nobody{client: c, server: name, source: source}, err
 }
 
 // nobody uses a login and does not ask for one.
-type nobody struct{ source oauth2.TokenSource }
+type nobody struct {
+	client *Client
+	server string
+	source oauth2.TokenSource
+}
 
 // TokenSource implements auth.OAuthHandler.
 func (n *nobody) TokenSource(context.Context) (oauth2.TokenSource, error) { return n.source, nil }
 
 // Authorize implements auth.OAuthHandler.
-func (*nobody) Authorize(_ context.Context, _ *http.Request, resp *http.Response) error {
+func (n *nobody) Authorize(_ context.Context, _ *http.Request, resp *http.Response) error {
 	_ = resp.Body.Close() // it is not read
+	n.client.mu.Lock()
+	n.client.wanted[n.server] = &http.Response{StatusCode: resp.StatusCode, Header: resp.Header}
+	n.client.mu.Unlock()
 	return durable.Errorf(durable.CodeDenied, "it wants a login, and nobody is there")
 }
 
@@ -120,16 +129,27 @@ func (c *Client) handler(ctx context.Context, name string, s Server, redirect st
 			return c.renewing(ctx, name, l), nil
 		},
 	}
-	if known == nil {
+	if known != nil && strings.HasPrefix(o.ClientID, "https://") { // where we are described, see the client ID metadata documents of MCP
+		config.PreregisteredClient, config.ClientIDMetadataDocumentConfig = nil, &auth.ClientIDMetadataDocumentConfig{URL: o.ClientID}
+	}
+	if config.PreregisteredClient == nil {
 		config.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{Metadata: &oauthex.ClientRegistrationMetadata{
 			ClientName: "Orpine", RedirectURIs: []string{redirect}, GrantTypes: []string{grantCode, "refresh_token"}, ResponseTypes: []string{"code"}, TokenEndpointAuthMethod: "none",
 		}}
 	}
-	if len(o.Scopes) > 0 {
-		config.ScopeFilter = func([]string) []string { return o.Scopes }
-	}
-	if config.InitialTokenSource, err = c.kept(ctx, name, address); err != nil {
+	before, err := c.load(ctx, name, address)
+	if err != nil {
 		return nil, err
+	}
+	config.ScopeFilter = func(named []string) []string {
+		if len(o.Scopes) > 0 {
+			named = o.Scopes
+		}
+		if before != nil { // to log in again takes away nothing that was granted
+			named = append(slices.Clone(named), before.Config.Scopes...)
+		}
+		slices.Sort(named)
+		return slices.Compact(named)
 	}
 	return auth.NewAuthorizationCodeHandler(config)
 }
@@ -137,6 +157,14 @@ func (c *Client) handler(ctx context.Context, name string, s Server, redirect st
 // kept is the login that was kept for a server, if it is for this address; nil when there is
 // none: the server may need none.
 func (c *Client) kept(ctx context.Context, name, address string) (oauth2.TokenSource, error) {
+	l, err := c.load(ctx, name, address)
+	if err != nil || l == nil {
+		return nil, err
+	}
+	return c.renewing(ctx, name, *l), nil
+}
+
+func (c *Client) load(ctx context.Context, name, address string) (*login, error) {
 	data, err := c.logins.Load(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("read the login to %s: %w", name, err)
@@ -151,7 +179,7 @@ func (c *Client) kept(ctx context.Context, name, address string) (oauth2.TokenSo
 	if l.URL != address || l.Token == nil {
 		return nil, nil
 	}
-	return c.renewing(ctx, name, l), nil
+	return &l, nil
 }
 
 func (c *Client) save(ctx context.Context, name string, l login) error {
@@ -250,12 +278,17 @@ func (c *Client) authorize(ctx context.Context, name string, s Server, handler a
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
-	resp, err := c.cfg.HTTP.Do(req)
-	if err != nil {
+	c.mu.Lock()
+	resp := c.wanted[name] // how it has refused us: with what is missing
+	delete(c.wanted, name)
+	c.mu.Unlock()
+	if resp != nil {
+		resp.Body = http.NoBody
+	} else if resp, err = c.cfg.HTTP.Do(req); err != nil {
 		return fail(durable.CodeUnavailable, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read as far as it is wanted
-	if resp.StatusCode != http.StatusUnauthorized {
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		return durable.Errorf(durable.CodeConflict, "MCP server %s does not ask for a login (%d)", name, resp.StatusCode)
 	}
 	if err := handler.Authorize(ctx, req, resp); err != nil {
