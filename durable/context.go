@@ -116,3 +116,17 @@ func (e *BlockError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the reason.
 func (e *BlockError) Unwrap() error { return e.Err }
+
+// InDoubt is the error a step function returns when it cannot know whether the effect happened,
+// such as when the connection was lost after a request was sent. An irreversible step is then in
+// doubt, as it is when its time is up; for any other it is an error that may pass.
+func InDoubt(err error) error { return &DoubtError{Err: err} }
+
+// DoubtError carries the reason of [InDoubt] to the engine.
+type DoubtError struct{ Err error }
+
+// Error implements error.
+func (e *DoubtError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *DoubtError) Unwrap() error { return e.Err }

@@ -129,13 +129,17 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool { return target == error(codeError(e.Code)) }
 
 // CodeOf returns the code of err: that of the first *Error or *Failure in its
-// chain, canceled and unavailable for the two context errors, internal otherwise.
+// chain, unavailable for one of [InDoubt], canceled and unavailable for the two context
+// errors, internal otherwise.
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Code
+	}
+	if _, ok := errors.AsType[*DoubtError](err); ok {
+		return CodeUnavailable
 	}
 	switch {
 	case errors.Is(err, ErrCanceled), errors.Is(err, context.Canceled):

@@ -61,6 +61,7 @@ func TestErrorText(t *testing.T) {
 		{"sentinel", durable.ErrExhausted, "exhausted"},
 		{"continue", durable.Continue(nil), "continue as a new segment"},
 		{"block", durable.Block(cause), "no such file"},
+		{"doubt", durable.InDoubt(cause), "no such file"},
 	} {
 		if got := c.err.Error(); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
@@ -71,6 +72,9 @@ func TestErrorText(t *testing.T) {
 	}
 	if err := durable.Block(cause); !errors.Is(err, cause) {
 		t.Error("the cause of a block is lost")
+	}
+	if err := durable.InDoubt(cause); !errors.Is(err, cause) || durable.CodeOf(err) != durable.CodeUnavailable {
+		t.Error("a doubt has lost its cause or may not pass:", durable.CodeOf(err))
 	}
 }
 

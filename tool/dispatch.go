@@ -99,6 +99,9 @@ func passing(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
+	if _, unsure := errors.AsType[*durable.DoubtError](err); unsure {
+		return true // the engine knows what that means for the effect of the tool
+	}
 	e, ok := errors.AsType[*durable.Error](err)
 	if !ok || e.Final {
 		return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,9 @@ func TestTimeIsUp(t *testing.T) {
 	refused := func(context.Context) (string, error) {
 		return "", durable.Errorf(durable.CodeUnavailable, "connection refused")
 	}
+	unsure := func(context.Context) (string, error) {
+		return "", fmt.Errorf("pay: %w", durable.InDoubt(errors.New("connection reset")))
+	}
 	for name, c := range map[string]struct {
 		options durable.StepOptions
 		pay     func(context.Context) (string, error)
@@ -118,6 +122,7 @@ func TestTimeIsUp(t *testing.T) {
 		"within":       {durable.StepOptions{Within: time.Minute}, never, true},
 		"heartbeat":    {durable.StepOptions{Heartbeat: time.Minute}, never, true},
 		"it says so":   {durable.StepOptions{Timeout: time.Minute}, refused, false},
+		"it is unsure": {durable.StepOptions{Timeout: time.Minute, Retry: durable.Retry{Attempts: 5}}, unsure, true},
 		"done in time": {durable.StepOptions{Timeout: time.Minute}, func(context.Context) (string, error) { return "paid", nil }, false},
 	} {
 		t.Run(name, func(t *testing.T) {

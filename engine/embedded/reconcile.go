@@ -33,12 +33,15 @@ func (l *live) reconcile(c *command) {
 }
 
 // untold reports whether an error leaves open if the effect happened: one of a reconcile
-// function that did not say so, and one of a step function whose time was up. What a step
-// function says by itself is believed.
+// function that did not say so, and one of a step function whose time was up or who says that
+// it does not know. What else a step function says by itself is believed.
 func (t *try) untold(ctx context.Context, err error) bool {
 	if t.reconcile {
 		_, said := errors.AsType[*notDoneError](err)
 		return !said
+	}
+	if _, unsure := errors.AsType[*durable.DoubtError](err); unsure && t.promised {
+		return true
 	}
 	return t.promised && ctx.Err() != nil && durable.CodeOf(context.Cause(ctx)) == durable.CodeUnavailable
 }

@@ -74,8 +74,10 @@ func (e *Engine) attempt(ctx context.Context, in stepInput) (value, error) {
 	}
 	wait, again := in.Options.Retry.Next(in.Options.Effect, int(info.Attempt), err)
 	failure := durable.FailureOf(err)
-	if in.Options.Effect == durable.Irreversible && ctx.Err() != nil && durable.CodeOf(context.Cause(ctx)) == durable.CodeUnavailable {
-		failure.Reason = reasonInDoubt // its time was up
+	_, unsure := errors.AsType[*durable.DoubtError](err)
+	late := ctx.Err() != nil && durable.CodeOf(context.Cause(ctx)) == durable.CodeUnavailable
+	if in.Options.Effect == durable.Irreversible && (unsure || late) {
+		failure.Reason = reasonInDoubt
 	}
 	return value{}, carry(failure, sdk.ApplicationErrorOptions{NonRetryable: !again, NextRetryDelay: wait})
 }
