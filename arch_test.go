@@ -158,6 +158,7 @@ var sameRoom = map[string]bool{
 	"model/openai -> model/wire":    true, // what the HTTP formats have in common
 	"model/anthropic -> model/wire": true,
 	"model/script -> model/wire":    true,
+	"tool/http -> tool/guard":       true, // every connection of its tools
 }
 
 func TestLinked(t *testing.T) {
