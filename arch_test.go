@@ -16,14 +16,14 @@ const module = "github.com/orpine-run/orpine"
 // floors lists every room, ground floor first. A package may import only rooms on
 // floors beneath its own. A new package is one line here.
 var floors = [][]string{
-	{"durable", "model"},           // the words, standard library only
-	{"store", "tool", "client"},    // what is durable; what agents can call; how others talk to a server
-	{"memory", "journal", "event"}, // threads; record and replay; the feed
-	{"agent", "engine"},            // the loop; what drives runs
-	{"config"},                     // YAML -> definitions
-	{"."},                          // the façade: wiring
-	{"server", "demo", "bench"},    // HTTP doors; programs built on the façade; how fast it is
-	{"cmd/orpine", "examples"},     // flags, environment, exit codes; programs to learn from
+	{"durable", "model", "sandbox"}, // the words, standard library only; what starts processes
+	{"store", "tool", "client"},     // what is durable; what agents can call; how others talk to a server
+	{"memory", "journal", "event"},  // threads; record and replay; the feed
+	{"agent", "engine"},             // the loop; what drives runs
+	{"config"},                      // YAML -> definitions
+	{"."},                           // the façade: wiring
+	{"server", "demo", "bench"},     // HTTP doors; programs built on the façade; how fast it is
+	{"cmd/orpine", "examples"},      // flags, environment, exit codes; programs to learn from
 }
 
 // onlyBelow is the closed import list of the rooms whose walls matter most.
