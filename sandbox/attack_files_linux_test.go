@@ -176,7 +176,13 @@ func writeAttempts() []attempt {
 		}, false},
 		{c, "change a file outside", func(b bait) error { return open(b.Public, unix.O_WRONLY) }, false},
 		{c, "change the mode of a file outside", func(b bait) error { return os.Chmod(b.Public, 0o644) }, false},
-		{c, "change the times of a program", func(bait) error { return os.Chtimes("/usr/bin/env", time.Time{}, time.Time{}) }, false},
+		{c, "change the times of a program", func(bait) error {
+			info, err := os.Stat("/usr/bin/env")
+			if err != nil {
+				return err
+			}
+			return os.Chtimes("/usr/bin/env", time.Time{}, info.ModTime())
+		}, false},
 		{c, "set the user of a program by fchmod", func(b bait) error {
 			return withFile(b, func(f *os.File) error { return sys(unix.SYS_FCHMOD, f.Fd(), 0o4755) })
 		}, false},
@@ -338,7 +344,6 @@ func terminal() (uintptr, error) {
 	slave, err := unix.Open(fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR, 0)
 	return uintptr(slave), err
 }
-
 
 func holdsFold(path, text string) error {
 	data, err := os.ReadFile(path)

@@ -50,7 +50,9 @@ func namespaceAttempts() []attempt {
 		{c, "move a mount", func(bait) error {
 			return reached(unix.SYS_MOVE_MOUNT, ^uintptr(99), str("/nowhere"), ^uintptr(99), str("/nowhere"), 0)
 		}, false},
-		{c, "list all mounts", func(bait) error { return reached(unix.SYS_LISTMOUNT, ptr(&[4]uint64{32, ^uint64(0)}), ptr(new([8]uint64)), 8, 0) }, false},
+		{c, "list all mounts", func(bait) error {
+			return reached(unix.SYS_LISTMOUNT, ptr(&[4]uint64{32, ^uint64(0)}), ptr(new([8]uint64)), 8, 0)
+		}, false},
 		{c, "clone3 into a user namespace", func(bait) error {
 			args := [11]uint64{unix.CLONE_NEWUSER, 0, 0, 0, uint64(unix.SIGCHLD)}
 			pid, err := sysFDfork(unix.SYS_CLONE3, ptr(&args), 88)

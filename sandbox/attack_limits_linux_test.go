@@ -4,6 +4,7 @@ package sandbox_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -98,14 +99,14 @@ func limitAttempts() []attempt {
 		{c, "start too many processes", func(bait) error { return forked(mostProcesses + 16) }, true},
 		{c, "start processes that start processes", func(bait) error {
 			for range 3 {
-				out, err := exec.Command("/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do sleep 3 & done; echo all").CombinedOutput()
+				out, err := exec.Command("/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do sleep 1 >/dev/null 2>&1 & done; echo all").CombinedOutput()
 				if err != nil || !strings.Contains(string(out), "all") || bytes.Contains(out, []byte("fork")) {
 					return fmt.Errorf("%w: %s", err, out)
 				}
 			}
 			return nil
 		}, true},
-		{c, "start too many threads", func(bait) error {
+		{c, "leave too many dead processes", func(bait) error {
 			for range mostProcesses + 16 {
 				pid, err := sysFDfork(unix.SYS_CLONE, uintptr(unix.SIGCHLD)) // what ends at once stays until it is waited for
 				if err != nil {
@@ -145,7 +146,7 @@ func limitAttempts() []attempt {
 				return err
 			}
 			defer os.RemoveAll(dir)
-			return filled(dir, 8, mostTemp/4)
+			return filled(dir, 8, mostTemp/4, 0)
 		}, true},
 		{c, "fill memory through /dev/shm", func(bait) error {
 			dir, err := os.MkdirTemp("/dev/shm", "canary-")
@@ -153,7 +154,7 @@ func limitAttempts() []attempt {
 				return err
 			}
 			defer os.RemoveAll(dir)
-			return filled(dir, 8, mostTemp/4)
+			return filled(dir, 8, mostTemp/4, 0)
 		}, true},
 		{c, "fill /tmp with empty files", func(bait) error {
 			dir, err := os.MkdirTemp("/tmp", "canary-")
@@ -161,9 +162,9 @@ func limitAttempts() []attempt {
 				return err
 			}
 			defer os.RemoveAll(dir)
-			return filled(dir, 66000, 0)
+			return filled(dir, 4200, 0, 0)
 		}, true},
-		{c, "write a large file", func(b bait) error { return filled(b.Workspace, 1, mostFile+1) }, true},
+		{c, "write a large file", func(b bait) error { return filled(b.Workspace, 1, mostFile+1, 0) }, true},
 		{c, "reserve a large file", func(b bait) error {
 			f, err := os.CreateTemp(b.Workspace, "large-")
 			if err != nil {
@@ -176,11 +177,7 @@ func limitAttempts() []attempt {
 			dir := filepath.Join(b.Workspace, "many")
 			_ = os.Mkdir(dir, 0o755)
 			defer os.RemoveAll(dir)
-			if err := filled(dir, 8, mostFile/2); err != nil {
-				return err
-			}
-			time.Sleep(time.Second)
-			return nil
+			return filled(dir, 8, mostFile/2, 700*time.Millisecond)
 		}, true},
 		{c, "open too many files", func(bait) error {
 			for range mostFiles + 1 {
@@ -191,8 +188,12 @@ func limitAttempts() []attempt {
 			return nil
 		}, true},
 		{c, "compute without end", func(bait) error {
-			for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
-				_ = strings.Repeat("x", 10)
+			ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "/bin/sh", "-c", "while :; do :; done")
+			err := cmd.Run()
+			if took := cmd.ProcessState.UserTime(); took < 1200*time.Millisecond {
+				return fmt.Errorf("%w after %s", err, took)
 			}
 			return nil
 		}, true},
@@ -235,8 +236,8 @@ func taken(kind int) error {
 	return nil
 }
 
-// filled writes files.
-func filled(dir string, files, size int) error {
+// filled writes files and keeps them for a while.
+func filled(dir string, files, size int, keep time.Duration) error {
 	data := make([]byte, size)
 	for i := range files {
 		path := filepath.Join(dir, fmt.Sprintf("fill-%d", i))
@@ -245,5 +246,6 @@ func filled(dir string, files, size int) error {
 			return err
 		}
 	}
+	time.Sleep(keep)
 	return nil
 }

@@ -110,7 +110,7 @@ func baits(t *testing.T, workspace string) (b bait, bitten *atomic.Int32) {
 		t.Cleanup(func() { _ = os.Remove(b.ShmFile) })
 	}
 
-	victim := exec.CommandContext(t.Context(), self(t))
+	victim := exec.Command(self(t)) // it ends with its standard input
 	victim.Env = []string{"ORPINE_ATTACK=victim", "CANARY=in the environment"}
 	out, err := victim.StdoutPipe()
 	check(err)

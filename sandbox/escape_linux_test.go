@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -75,43 +77,26 @@ func attack(t *testing.T, s *sandbox.Sandbox) map[string]string {
 	t.Helper()
 	workspace := t.TempDir()
 	b, bitten := baits(t, workspace)
-	bait, err := json.Marshal(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := map[string]string{}
-	run := func(role string, limits sandbox.Limits) {
-		var out, errs bytes.Buffer
-		exit, err := s.Run(t.Context(), sandbox.Spec{
-			Command: []string{self(t)}, Env: []string{"ORPINE_ATTACK=" + role, "ORPINE_BAIT=" + string(bait)},
-			Workspace: workspace, ReadOnly: []string{self(t)}, Limits: limits,
-		}, sandbox.Streams{Out: &out, Err: &errs})
-		if err != nil {
-			t.Errorf("%s: %v", role, err)
-		}
-		if role != "all" && exit.Signal != 0 { // the whole jail was ended for it
-			lines[role] = "BLOCKED " + role + ": killed for " + string(exit.Limit)
-			return
-		}
-		if exit.Code != 0 {
-			t.Errorf("%s ended with %+v: %s", role, exit, errs.Bytes())
-		}
-		for line := range strings.Lines(out.String()) {
-			line = strings.TrimSpace(line)
-			verdict, rest, _ := strings.Cut(line, " ")
-			name, _, _ := strings.Cut(rest, ":")
-			if verdict != "LEAK" && verdict != "BLOCKED" {
-				t.Errorf("%s says %q", role, line)
-			}
-			lines[name] = line
-		}
-	}
-	run("all", sandbox.Limits{Wall: 30 * time.Second})
+	lines := attackIn(t, s, "all", b, sandbox.Limits{Wall: 30 * time.Second})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	slots := make(chan struct{}, 3)
 	for _, a := range corpus() {
-		if a.alone {
-			run(a.name, limits)
+		if !a.alone {
+			continue
 		}
+		own := b
+		own.Workspace = t.TempDir()
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			one := attackIn(t, s, a.name, own, limits)
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(lines, one)
+		})
 	}
+	all.Wait()
 	if s.Tier() == sandbox.TierJail {
 		if n := bitten.Load(); n != 0 {
 			t.Errorf("%d connections came out of the jail", n)
@@ -120,6 +105,39 @@ func attack(t *testing.T, s *sandbox.Sandbox) map[string]string {
 		if want := []string{b.Public, b.Secret, b.Socket}; err != nil || !slices.Equal(left, want) {
 			t.Errorf("outside there are %v, want %v", left, want)
 		}
+	}
+	return lines
+}
+
+// attackIn starts this program as the one that attacks.
+func attackIn(t *testing.T, s *sandbox.Sandbox, role string, b bait, limits sandbox.Limits) map[string]string {
+	bait, err := json.Marshal(b)
+	if err != nil {
+		t.Error(err)
+	}
+	var out, errs bytes.Buffer
+	exit, err := s.Run(t.Context(), sandbox.Spec{
+		Command: []string{self(t)}, Env: []string{"ORPINE_ATTACK=" + role, "ORPINE_BAIT=" + string(bait)},
+		Workspace: b.Workspace, ReadOnly: []string{self(t)}, Limits: limits,
+	}, sandbox.Streams{Out: &out, Err: &errs})
+	if err != nil {
+		t.Errorf("%s: %v", role, err)
+	}
+	if role != "all" && exit.Signal != 0 { // the whole jail was ended for it
+		return map[string]string{role: "BLOCKED " + role + ": killed for " + string(exit.Limit)}
+	}
+	if exit.Code != 0 {
+		t.Errorf("%s ended with %+v: %s", role, exit, errs.Bytes())
+	}
+	lines := map[string]string{}
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimSpace(line)
+		verdict, rest, _ := strings.Cut(line, " ")
+		name, _, _ := strings.Cut(rest, ":")
+		if verdict != "LEAK" && verdict != "BLOCKED" {
+			t.Errorf("%s says %q", role, line)
+		}
+		lines[name] = line
 	}
 	return lines
 }
@@ -173,4 +191,3 @@ func copyFile(to, from string) error {
 	}
 	return err
 }
-

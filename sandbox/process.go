@@ -42,6 +42,8 @@ const (
 	LimitWall     Limit = "wall time"
 	LimitMemory   Limit = "memory"
 	LimitDisk     Limit = "disk"
+	LimitCPU      Limit = "CPU time"
+	LimitFileSize Limit = "file size"
 	LimitCanceled Limit = "canceled" // the context ended, or Kill was called
 )
 
@@ -77,6 +79,13 @@ func (p *Process) finish(status syscall.WaitStatus) {
 		p.mu.Lock()
 		p.exit.Limit = p.cause
 		p.mu.Unlock()
+		switch {
+		case p.exit.Limit != "":
+		case p.exit.Signal == syscall.SIGXCPU:
+			p.exit.Limit = LimitCPU
+		case p.exit.Signal == syscall.SIGXFSZ:
+			p.exit.Limit = LimitFileSize
+		}
 	}
 	close(p.ended)
 }

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -221,11 +222,13 @@ func (l *launch) devices() {
 // memory is what the process may write to and that ends with it, and the files it was given.
 func (l *launch) memory() {
 	l.mkdir("/tmp")
-	size := strconv.FormatInt(l.spec.Limits.Temp, 10)
-	l.tmpfs("/tmp", "mode=1777,nr_inodes=65536,size="+size)
+	size := l.spec.Limits.Temp
+	// A file takes memory even where it is empty, so there are at most as many as pages.
+	options := fmt.Sprintf("size=%d,nr_inodes=%d", size, max(size/4096, 64))
+	l.tmpfs("/tmp", "mode=1777,"+options)
 	if l.spec.Workspace == "" {
 		l.mkdir("/workspace")
-		l.tmpfs("/workspace", "mode=755,nr_inodes=65536,size="+size)
+		l.tmpfs("/workspace", "mode=755,"+options)
 	}
 	if len(l.spec.Files) == 0 {
 		return
@@ -335,7 +338,11 @@ func (l *launch) command() {
 	p.must("close on execution", unix.SYS_FCNTL, reportFD, unix.F_SETFD, unix.FD_CLOEXEC)
 	p.must("leave the session", unix.SYS_SETSID)
 	for _, r := range l.rlimits() {
-		p.must("limit "+r.name, unix.SYS_PRLIMIT64, 0, r.id, p.words(r.value, r.value), 0)
+		hard := r.value
+		if r.id == unix.RLIMIT_CPU {
+			hard++ // first a signal that says what for
+		}
+		p.must("limit "+r.name, unix.SYS_PRLIMIT64, 0, r.id, p.words(r.value, hard), 0)
 	}
 	dir := l.spec.Dir
 	if dir == "" {
