@@ -43,6 +43,12 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "victim":
 		victim()
+	case "fetch":
+		fetch()
+	case "parent":
+		parent()
+	case "probe":
+		probe()
 	case "all":
 		attackAll(readBait())
 	default:

@@ -96,13 +96,13 @@ func newUserNS(key [3]int) (ns *os.File, err error) {
 	var p program
 	p.must("wait", unix.SYS_READ, 0, p.words(0), 1)
 	p.must("end", unix.SYS_EXIT_GROUP, 0)
-	exe, err := p.file()
+	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	r, w, err := os.Pipe()
+	exe, err := p.file([]*os.File{r})
 	if err != nil {
-		_ = exe.Close()
+		_, _ = r.Close(), w.Close()
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, exe.Close(), r.Close()) }()

@@ -32,16 +32,32 @@ const (
 // jail starts processes that see almost nothing of the machine.
 type jail struct {
 	config Config
-	root   bool // this process is root: it maps another user, and owners of files
+	root   bool // this process is root of the machine: it maps another user, and owners of files
 	idmaps idmaps
 }
 
 func newJail(c Config) (*jail, error) {
-	j := &jail{config: c, root: os.Geteuid() == 0}
+	// Root of a container without other users is an ordinary user here.
+	j := &jail{config: c, root: os.Geteuid() == 0 && mapped(c.UID)}
 	if err := j.try(); err != nil {
 		return nil, err
 	}
 	return j, nil
+}
+
+// mapped reports whether a user exists in the user namespace of this process.
+func mapped(uid int) bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		var inside, outside, count int
+		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && uid >= inside && uid < inside+count {
+			return true
+		}
+	}
+	return false
 }
 
 // launch is what one start is made of.
@@ -78,9 +94,9 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	l.write()
-	exe, err := l.program.file()
+	exe, err := l.program.file(l.files)
 	if err != nil {
-		return nil, &RefusedError{Missing: "a program in memory cannot be executed", Mend: "set the sysctl vm.memfd_noexec to 0 or 1", Err: err}
+		return nil, err
 	}
 	defer exe.Close() //nolint:errcheck // it is in memory
 	p := &Process{Stdin: l.ours[0], Stdout: l.ours[1], Stderr: l.ours[2], ended: make(chan struct{})}
@@ -145,10 +161,10 @@ func (l *launch) open() error {
 // spawn starts the stub. The thread that starts it stays until it has ended: the kernel kills
 // a process with the thread that started it, see the last steps of program.
 func (l *launch) spawn(exe *os.File, p *Process) error {
-	id, host := os.Getuid(), os.Getgid()
+	user, group := os.Geteuid(), os.Getegid()
 	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
 	if l.jail.root {
-		id, host = l.jail.config.UID, l.jail.config.UID
+		user, group = l.jail.config.UID, l.jail.config.UID
 	}
 	if !l.spec.Network.Host {
 		flags |= unix.CLONE_NEWNET
@@ -158,8 +174,8 @@ func (l *launch) spawn(exe *os.File, p *Process) error {
 		Files: l.files,
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:                 flags,
-			UidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: id, Size: 1}},
-			GidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: host, Size: 1}},
+			UidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: user, Size: 1}},
+			GidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: group, Size: 1}},
 			GidMappingsEnableSetgroups: l.jail.root,
 			AmbientCaps:                []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP, unix.CAP_NET_ADMIN},
 			Setsid:                     true,
@@ -292,7 +308,9 @@ func refusal(what string, err error) error {
 		mend = "it needs Linux 5.12 or newer, with user namespaces and seccomp"
 	case errors.Is(err, unix.ENOSPC):
 		mend = "raise the sysctls user.max_user_namespaces, user.max_net_namespaces and user.max_mnt_namespaces"
-	case errors.Is(err, unix.EPERM) && strings.HasPrefix(what, "start"), errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "start"):
+	case errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "start"):
+		mend = "set the sysctl vm.memfd_noexec to 0 or 1"
+	case errors.Is(err, unix.EPERM) && strings.HasPrefix(what, "start"):
 		mend = "user namespaces are forbidden here: set the sysctls kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or start the container with a seccomp profile that allows them"
 	case errors.Is(err, unix.EPERM) && what == mountingProc:
 		mend = "the /proc of this machine is partly hidden, as in a container: start the container with an unmasked /proc (Docker: --security-opt systempaths=unconfined)"

@@ -123,17 +123,25 @@ func (p *program) failed(report []byte) (what string, errno unix.Errno) {
 	return p.names[step], errno
 }
 
-// file makes the executable: the stub with this program, in memory. Its descriptor is beyond
-// those that a new process is given.
-func (p *program) file() (*os.File, error) {
+// file makes the executable: the stub with this program, in memory. Its descriptor is well
+// above those of files: a new process moves these about before it is executed.
+func (p *program) file(files []*os.File) (*os.File, error) {
+	above := 64
+	for _, f := range files {
+		above = max(above, int(f.Fd())+64)
+	}
 	fd, err := unix.MemfdCreate("orpine-jail", unix.MFD_CLOEXEC|unix.MFD_EXEC)
 	if err == unix.EINVAL { //nolint:errorlint // a bare errno; older than Linux 6.3: every memfd may be executed
 		fd, err = unix.MemfdCreate("orpine-jail", unix.MFD_CLOEXEC)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make an executable in memory: %w", err)
+		mend := "set the sysctl vm.memfd_noexec to 0 or 1"
+		if err == unix.ENOSYS { //nolint:errorlint // as above
+			mend = "memfd_create is filtered, as in another jail: start this program outside of that"
+		}
+		return nil, &RefusedError{Missing: "cannot make an executable in memory", Mend: mend, Err: err}
 	}
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 200)
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, above)
 	_ = unix.Close(fd)
 	if err != nil {
 		return nil, fmt.Errorf("make an executable in memory: %w", err)
