@@ -139,7 +139,7 @@ func readRequest(in *bufio.Reader) (request, error) {
 	}
 	method, rest, _ := strings.Cut(line, " ")
 	target, version, ok := strings.Cut(rest, " ")
-	if !ok || method == "" || (version != "HTTP/1.1" && version != "HTTP/1.0") {
+	if !ok || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || method == "" || (version != "HTTP/1.1" && version != "HTTP/1.0") {
 		return request{}, errors.New("this proxy speaks HTTP/1.1: METHOD TARGET HTTP/1.1")
 	}
 	headers, err := text.ReadMIMEHeader()
@@ -148,7 +148,7 @@ func readRequest(in *bufio.Reader) (request, error) {
 	}
 	if method == "CONNECT" {
 		host, port, err := net.SplitHostPort(target)
-		if err != nil || host == "" || port == "" {
+		if err != nil || !address(host, port) {
 			return request{}, fmt.Errorf("%q is no host:port", target)
 		}
 		return request{connect: true, host: host, port: port}, nil
@@ -161,20 +161,44 @@ func readRequest(in *bufio.Reader) (request, error) {
 	if r.port == "" {
 		r.port = "80"
 	}
+	if !address(r.host, r.port) {
+		return request{}, fmt.Errorf("%q is no address", u.Host)
+	}
 	var b strings.Builder
+	if control(u.RequestURI()) || strings.Contains(u.RequestURI(), " ") {
+		return request{}, errors.New("the target has a control character")
+	}
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, u.RequestURI(), u.Host)
 	for name, values := range headers {
 		switch name {
 		case "Host", "Connection", "Proxy-Connection", "Proxy-Authorization", "Keep-Alive", "Upgrade":
 			continue
 		}
+		if strings.ContainsAny(name, " \t\"(),/:;<=>?@[\\]{}") || control(name) {
+			return request{}, fmt.Errorf("%q is no name of a header", name)
+		}
 		for _, v := range values {
+			if control(v) {
+				return request{}, fmt.Errorf("header %s has a control character", name)
+			}
 			fmt.Fprintf(&b, "%s: %s\r\n", name, v)
 		}
 	}
 	b.WriteString("Connection: close\r\n\r\n")
 	r.head = b.String()
 	return r, nil
+}
+
+// address reports whether a host and a port have only what a name or an IP address has.
+func address(host, port string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	return host != "" && port != "" && host[0] != '.' && strings.Trim(port, "0123456789") == "" &&
+		(strings.IndexFunc(host, func(r rune) bool { return !strings.ContainsRune(letters, r) }) < 0 || net.ParseIP(host) != nil)
+}
+
+// control reports whether a text has what could end a line of a header.
+func control(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }) >= 0
 }
 
 // byByte reads no more than one byte at a time.
@@ -190,6 +214,9 @@ func (b byByte) Read(p []byte) (int, error) {
 // allowed reports whether one entry of a list names an address: host:port, where the host may
 // be *.domain for every name beneath, and the port may be *.
 func allowed(list []string, host, port string) bool {
+	if !address(host, port) {
+		return false
+	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	for _, entry := range list {
 		h, p, err := net.SplitHostPort(strings.ToLower(entry))
