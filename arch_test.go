@@ -37,7 +37,7 @@ var onlyBelow = map[string][]string{
 	"engine":  {"durable", "store", "journal", "event"},
 	// Its journal is Temporal's, so it needs no room of ours but the words.
 	"engine/temporal": {"durable"},
-	"tool":            {"durable"},
+	"tool":            {"durable", "sandbox"},
 	"client":          {"durable", "model"},
 	"config":          {"durable", "agent"},
 	// Who may come in is decided without knowing what there is inside.
