@@ -16,14 +16,14 @@ const module = "github.com/orpine-run/orpine"
 // floors lists every room, ground floor first. A package may import only rooms on
 // floors beneath its own. A new package is one line here.
 var floors = [][]string{
-	{"durable", "model", "expr"},   // the words, standard library only; the door to expressions
-	{"store", "tool", "client"},    // what is durable; what agents can call; how others talk to a server
-	{"memory", "journal", "event"}, // threads; record and replay; the feed
-	{"agent", "engine"},            // the loop; what drives runs
-	{"config"},                     // YAML -> definitions
-	{"."},                          // the façade: wiring
-	{"server", "demo", "bench"},    // HTTP doors; programs built on the façade; how fast it is
-	{"cmd/orpine", "examples"},     // flags, environment, exit codes; programs to learn from
+	{"durable", "model", "expr", "sandbox"}, // the words, standard library only; the door to expressions; what starts processes
+	{"store", "tool", "client"},             // what is durable; what agents can call; how others talk to a server
+	{"memory", "journal", "event"},          // threads; record and replay; the feed
+	{"agent", "engine"},                     // the loop; what drives runs
+	{"config"},                              // YAML -> definitions
+	{"."},                                   // the façade: wiring
+	{"server", "demo", "bench"},             // HTTP doors; programs built on the façade; how fast it is
+	{"cmd/orpine", "examples"},              // flags, environment, exit codes; programs to learn from
 }
 
 // onlyBelow is the closed import list of the rooms whose walls matter most.
@@ -38,7 +38,7 @@ var onlyBelow = map[string][]string{
 	// Its journal is Temporal's, so it needs no room of ours but the words.
 	"engine/temporal": {"durable"},
 	"expr":            {},
-	"tool":            {"durable", "expr"},
+	"tool":            {"durable", "expr", "sandbox"},
 	"client":          {"durable", "model"},
 	"config":          {"durable", "agent"},
 	// Who may come in is decided without knowing what there is inside.

@@ -1,0 +1,319 @@
+//go:build linux && amd64
+
+package sandbox
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// insideID is the user and the group that a process of a jail sees itself as.
+const insideID = 1000
+
+// The descriptors that the first process of a jail begins with, beside the three of the
+// command and reportFD.
+const (
+	exitFD  = 4 // where it writes the status of the command
+	proxyFD = 5 // over which it hands out the socket of the proxy; what is shared comes after
+)
+
+// jail starts processes that see almost nothing of the machine.
+type jail struct {
+	config Config
+	root   bool // this process is root of the machine: it maps another user, and owners of files
+	idmaps idmaps
+}
+
+func newJail(c Config) (*jail, error) {
+	// Root of a container without other users is an ordinary user here.
+	j := &jail{config: c, root: os.Geteuid() == 0 && mapped(c.UID)}
+	if err := j.try(); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// mapped reports whether a user exists in the user namespace of this process.
+func mapped(uid int) bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		var inside, outside, count int
+		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && uid >= inside && uid < inside+count {
+			return true
+		}
+	}
+	return false
+}
+
+// launch is what one start is made of.
+type launch struct {
+	jail    *jail
+	spec    Spec
+	program program
+	files   []*os.File // of the process, by descriptor
+	ours    []*os.File // the other ends
+	trees   int        // how many of files, at the end, are what is shared
+	env     []string
+}
+
+func (j *jail) start(ctx context.Context, s Spec) (*Process, error) {
+	l := &launch{jail: j, spec: s}
+	p, err := l.start(ctx)
+	for _, f := range l.files {
+		_ = f.Close()
+	}
+	if err != nil {
+		for _, f := range l.ours {
+			_ = f.Close()
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+func (l *launch) start(ctx context.Context) (*Process, error) {
+	if err := l.pipes(); err != nil {
+		return nil, fmt.Errorf("open the pipes of a process: %w", err)
+	}
+	if err := l.open(); err != nil {
+		return nil, err
+	}
+	l.write()
+	exe, err := l.program.file(l.files)
+	if err != nil {
+		return nil, err
+	}
+	defer exe.Close() //nolint:errcheck // it is in memory
+	p := &Process{Stdin: l.ours[0], Stdout: l.ours[1], Stderr: l.ours[2], ended: make(chan struct{})}
+	if err := l.spawn(exe, p); err != nil {
+		return nil, err
+	}
+	for _, f := range l.files {
+		_ = f.Close()
+	}
+	l.files = nil
+	if err := l.settled(p); err != nil {
+		p.Kill()
+		<-p.ended
+		return nil, err
+	}
+	go p.watch(ctx, l.spec.Limits.Wall)
+	go l.measure(p)
+	return p, nil
+}
+
+// pipes opens the streams of the process, and those over which the stub reports.
+func (l *launch) pipes() error {
+	for i := range 5 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		if i == 0 { // stdin is read, everything else is written
+			r, w = w, r
+		}
+		l.files, l.ours = append(l.files, w), append(l.ours, r)
+	}
+	if len(l.spec.Network.Allow) == 0 {
+		return nil
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	l.files = append(l.files, os.NewFile(uintptr(pair[0]), "proxy"))
+	l.ours = append(l.ours, os.NewFile(uintptr(pair[1]), "proxy"))
+	return nil
+}
+
+// open opens what is shared, where that is this process's business: root can see more than
+// the user of the jail, and gives them their files under its own name.
+func (l *launch) open() error {
+	if !l.jail.root {
+		return nil
+	}
+	for _, s := range l.spec.shared {
+		f, err := l.jail.idmaps.tree(s, l.jail.config.UID)
+		if err != nil {
+			return err
+		}
+		l.files = append(l.files, f)
+		l.trees++
+	}
+	return nil
+}
+
+// spawn starts the stub. The thread that starts it stays until it has ended: the kernel kills
+// a process with the thread that started it, see the last steps of program.
+func (l *launch) spawn(exe *os.File, p *Process) error {
+	user, group := os.Geteuid(), os.Getegid()
+	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	if l.jail.root {
+		user, group = l.jail.config.UID, l.jail.config.UID
+	}
+	if !l.spec.Network.Host {
+		flags |= unix.CLONE_NEWNET
+	}
+	attr := &os.ProcAttr{
+		Env:   []string{},
+		Files: l.files,
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:                 flags,
+			UidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: user, Size: 1}},
+			GidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: group, Size: 1}},
+			GidMappingsEnableSetgroups: l.jail.root,
+			AmbientCaps:                []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP, unix.CAP_NET_ADMIN},
+			Setsid:                     true,
+			Pdeathsig:                  syscall.SIGKILL,
+		},
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		first, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{"orpine-jail"}, attr)
+		if err == nil {
+			p.first, p.kill = first.Pid, func() { _ = first.Kill() }
+		}
+		started <- err
+		if err == nil {
+			state, _ := first.Wait()
+			p.finish(l.status(state))
+		}
+	}()
+	if err := <-started; err != nil {
+		return refusal("start a process in namespaces of its own", err)
+	}
+	return nil
+}
+
+// status is how the command ended, as the first process of the jail has reported, or how that
+// one ended itself.
+func (l *launch) status(first *os.ProcessState) syscall.WaitStatus {
+	report, _ := io.ReadAll(l.ours[exitFD]) // the other end is closed: it has ended
+	_ = l.ours[exitFD].Close()
+	if len(report) == 12 { // ready, then the status
+		return syscall.WaitStatus(binary.NativeEndian.Uint32(report[8:]))
+	}
+	if first != nil {
+		if status, ok := first.Sys().(syscall.WaitStatus); ok {
+			return status
+		}
+	}
+	return syscall.WaitStatus(syscall.SIGKILL)
+}
+
+// settled waits until the command has been executed. Nothing else holds the other end of the
+// report then.
+func (l *launch) settled(p *Process) error {
+	defer l.ours[reportFD].Close() //nolint:errcheck // only read
+	if len(l.spec.Network.Allow) > 0 {
+		if err := l.serve(p); err != nil {
+			return err
+		}
+	}
+	report, err := io.ReadAll(l.ours[reportFD])
+	if err != nil {
+		return fmt.Errorf("read what the jail reports: %w", err)
+	}
+	if len(report) < 16 {
+		select {
+		case <-p.ended: // ended without a word: killed while it was set up, or at once when it began
+			if p.exit.Code == 126 {
+				return fmt.Errorf("the jail ended while it was set up: %+v", p.exit)
+			}
+		default:
+		}
+		return nil
+	}
+	what, errno := l.program.failed(report)
+	if what == executing {
+		return l.notFound(errno)
+	}
+	return refusal(what, errno)
+}
+
+// serve starts the proxy on the socket that the jail hands out.
+func (l *launch) serve(p *Process) error {
+	sock := l.ours[proxyFD]
+	defer sock.Close() //nolint:errcheck // only read
+	oob := make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(int(sock.Fd()), make([]byte, 1), oob, unix.MSG_CMSG_CLOEXEC)
+	if err != nil || n == 0 {
+		return nil //nolint:nilerr // it failed before, and the report says at what
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(messages) != 1 {
+		return fmt.Errorf("receive the socket of the proxy: %w", err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return fmt.Errorf("receive the socket of the proxy: %w", err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "proxy")
+	defer f.Close() //nolint:errcheck // the listener has its own
+	listener, err := net.FileListener(f)
+	if err != nil {
+		return fmt.Errorf("listen in the jail: %w", err)
+	}
+	proxy := newProxy(l.spec.Network.Allow, l.jail.config.Dial)
+	proxy.start(listener)
+	go func() {
+		<-p.ended
+		proxy.stop()
+	}()
+	return nil
+}
+
+// notFound explains why the command could not be executed.
+func (l *launch) notFound(errno unix.Errno) error {
+	name := l.spec.Command[0]
+	e := &NotFoundError{Command: name, Looked: []string{name}, Err: errno}
+	if strings.Contains(name, "/") {
+		if filepath.IsAbs(name) && exists(name) {
+			e.Outside = name
+		}
+		return e
+	}
+	e.Looked = filepath.SplitList(lookup(l.env, "PATH"))
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) { //nolint:forbidigo // only to say where it is
+		if path := filepath.Join(dir, name); exists(path) && !slices.Contains(e.Looked, dir) {
+			e.Outside = path
+			break
+		}
+	}
+	return e
+}
+
+// refusal says what the kernel or its settings lack for a step, and how to mend it.
+func refusal(what string, err error) error {
+	mend := "see docs/sandbox.md for what a jail needs of the kernel"
+	switch {
+	case errors.Is(err, unix.ENOSYS):
+		mend = "it needs Linux 5.12 or newer, with user namespaces and seccomp"
+	case errors.Is(err, unix.ENOSPC):
+		mend = "raise the sysctls user.max_user_namespaces, user.max_net_namespaces and user.max_mnt_namespaces"
+	case errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "start"):
+		mend = "set the sysctl vm.memfd_noexec to 0 or 1"
+	case errors.Is(err, unix.EPERM) && strings.HasPrefix(what, "start"):
+		mend = "user namespaces are forbidden here: set the sysctls kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or start the container with a seccomp profile that allows them"
+	case errors.Is(err, unix.EPERM) && what == mountingProc:
+		mend = "the /proc of this machine is partly hidden, as in a container: start the container with an unmasked /proc (Docker: --security-opt systempaths=unconfined)"
+	}
+	return &RefusedError{Missing: "cannot " + what, Mend: mend, Err: err}
+}

@@ -1,0 +1,108 @@
+//go:build linux && amd64
+
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	measureEvery = 50 * time.Millisecond
+	// diskFree is what a jail leaves of the file system of its workspace, whatever its own
+	// limit is: a file that was removed while it is open cannot be found by its name.
+	diskFree = 512 << 20
+)
+
+// measure kills the process when all that runs in its jail together is beyond a limit which
+// the kernel holds each process to at most: memory, and what the workspace has grown by.
+func (l *launch) measure(p *Process) {
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	var before int64
+	var next time.Time
+	if l.spec.Workspace != "" {
+		began := time.Now()
+		before = usage(l.spec.Workspace)
+		next = began.Add(20*time.Since(began) + 4*measureEvery)
+	}
+	for {
+		select {
+		case <-p.ended:
+			return
+		case now := <-tick.C:
+			if resident(p.first) > l.spec.Limits.Memory {
+				p.end(LimitMemory)
+				return
+			}
+			if l.spec.Workspace == "" {
+				continue
+			}
+			var st unix.Statfs_t
+			if unix.Statfs(l.spec.Workspace, &st) == nil && st.Blocks > 0 && st.Bavail*uint64(st.Bsize) < min(diskFree, st.Blocks*uint64(st.Bsize)/20) {
+				p.end(LimitDisk)
+				return
+			}
+			if now.Before(next) {
+				continue
+			}
+			grown := usage(l.spec.Workspace) - before
+			next = now.Add(20*time.Since(now) + 4*measureEvery) // a twentieth of the time at most
+			if grown > l.spec.Limits.Disk {
+				p.end(LimitDisk)
+				return
+			}
+		}
+	}
+}
+
+// resident is how much memory a process and all beneath it hold. Memory that two of them share
+// counts twice. All that runs in a jail is beneath its first process.
+func resident(pid int) int64 {
+	var sum int64
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if fields := bytes.Fields(stat); err == nil && len(fields) > 1 {
+		pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+		sum = pages * int64(os.Getpagesize())
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return sum
+	}
+	for _, t := range threads {
+		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
+		for field := range bytes.FieldsSeq(children) {
+			if child, err := strconv.Atoi(string(field)); err == nil {
+				sum += resident(child)
+			}
+		}
+	}
+	return sum
+}
+
+// usage is how many bytes a directory takes on the disk.
+func usage(dir string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // it went away while we looked
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil //nolint:nilerr // as above
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			sum += st.Blocks * 512
+		}
+		return nil
+	})
+	return sum
+}

@@ -1,0 +1,9 @@
+//go:build !unix
+
+package sandbox
+
+import "context"
+
+func startBare(context.Context, Spec) (*Process, error) {
+	return nil, &RefusedError{Missing: "processes are started on Unix systems only", Mend: "run Orpine on Linux"}
+}
