@@ -41,6 +41,9 @@ func (s *steps) clean(r tool.Result, err error) (tool.Result, error) {
 	if _, ok := errors.AsType[*durable.BlockError](err); ok {
 		return r, durable.Block(errors.New(text))
 	}
+	if _, ok := errors.AsType[*durable.DoubtError](err); ok {
+		return r, durable.InDoubt(errors.New(text))
+	}
 	e := &durable.Error{Code: durable.CodeOf(err), Err: errors.New(text)}
 	if was, ok := errors.AsType[*durable.Error](err); ok {
 		e.Reason, e.RetryAfter, e.Final = was.Reason, was.RetryAfter, was.Final

@@ -152,6 +152,7 @@ type Outcome struct {
 // Attempt is one try of a step, as its step function sees it through [AttemptOf].
 type Attempt struct {
 	Run     RunID
+	Tenant  string // whose run it is; "" = nobody's
 	Step    string // the step's name in the run
 	Command int    // the step's number in its segment, from 0
 	Number  int    // 1 for the first try

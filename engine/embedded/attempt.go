@@ -214,7 +214,7 @@ func (t *try) invoke(ctx context.Context) (output json.RawMessage, err error) {
 	beat, still := t.heart()
 	defer still()
 	ctx = durable.WithAttempt(ctx, &durable.Attempt{
-		Run: t.l.id, Step: t.call.Name, Command: t.command, Number: t.number, Epoch: t.l.engine.store.Epoch(),
+		Run: t.l.id, Tenant: t.l.run.Tenant, Step: t.call.Name, Command: t.command, Number: t.number, Epoch: t.l.engine.store.Epoch(),
 		Key: t.key(), Emit: t.emit, Beat: beat, Blobs: &t.blobs,
 	})
 	if t.reconcile {

@@ -36,30 +36,29 @@ func children(t *testing.T, open Open) {
 
 // tenants: a run, what it starts, and what it starts behind a Continue are of one tenant.
 func tenants(t *testing.T, open Open) {
-	child := durable.NewProgram("child", func(ctx durable.Context, parents string) (string, error) {
-		if own := ctx.Info().Tenant; own != parents {
-			return "", durable.Errorf(durable.CodeInvalid, "the program is told that it is of tenant %q, and its parent of %q", own, parents)
-		}
-		return string(ctx.Info().Run), nil
+	child := durable.NewProgram("child", func(ctx durable.Context, _ int) (string, error) { return string(ctx.Info().Run), nil })
+	step := durable.NewFunc("tenant", durable.StepOptions{}, func(ctx context.Context, _ int) (string, error) {
+		return durable.AttemptOf(ctx).Tenant, nil
 	})
 	e := open(t, child, durable.NewProgram("p", func(ctx durable.Context, before string) ([]string, error) {
 		var id string
-		if err := ctx.Child(durable.ChildCall{Program: "child", Input: raw(t, ctx.Info().Tenant)}).Get(ctx, &id); err != nil {
+		if err := ctx.Child(durable.ChildCall{Program: "child", Input: json.RawMessage(`0`)}).Get(ctx, &id); err != nil {
 			return nil, err
 		}
 		if before == "" {
 			return nil, durable.Continue(raw(t, id))
 		}
-		return []string{before, id, ctx.Info().Tenant}, nil
-	}))
+		steps, err := durable.Do(ctx, step, 0)
+		return []string{before, id, ctx.Info().Tenant, steps}, err
+	}, step.StepFunc))
 	for _, tenant := range []string{"acme", ""} {
 		id, err := e.Start(t.Context(), durable.StartRequest{Program: "p", Input: raw(t, ""), Tenant: tenant})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out []string
-		if err := json.Unmarshal(wait(t, e, id).Output, &out); err != nil || len(out) != 3 || out[2] != tenant {
-			t.Fatalf("its children and the tenant that it is told are %q, error %v", out, err)
+		if err := json.Unmarshal(wait(t, e, id).Output, &out); err != nil || len(out) != 4 || out[2] != tenant || out[3] != tenant {
+			t.Fatalf("its children, and the tenant that it and its step are told, are %q, error %v", out, err)
 		}
 		for _, id := range []durable.RunID{durable.RunID(out[0]), durable.RunID(out[1]), id} {
 			if r, err := e.Get(t.Context(), id); err != nil || r.Tenant != tenant {

@@ -32,6 +32,7 @@ const (
 type stepInput struct {
 	Func    string              `json:"func"`
 	Name    string              `json:"name"`
+	Tenant  string              `json:"tenant,omitempty"`
 	Segment int                 `json:"segment"`
 	Command int                 `json:"command"`
 	Input   value               `json:"input"`
@@ -50,7 +51,7 @@ func (e *Engine) attempt(ctx context.Context, in stepInput) (value, error) {
 	var deltas atomic.Int64
 	run := durable.RunID(info.WorkflowExecution.ID)
 	a := &durable.Attempt{
-		Run: run, Step: in.Name, Command: in.Command, Number: int(info.Attempt), Key: key(run, in.Segment, in.Command), Epoch: 1, Blobs: e.blobs, Beat: beat,
+		Run: run, Tenant: in.Tenant, Step: in.Name, Command: in.Command, Number: int(info.Attempt), Key: key(run, in.Segment, in.Command), Epoch: 1, Blobs: e.blobs, Beat: beat,
 		Emit: func(kind string, data json.RawMessage) {
 			if e.emit != nil {
 				e.emit(durable.Delta{
@@ -152,7 +153,8 @@ func (s *scope) start(n int, call durable.StepCall) *result {
 	}
 	wc = workflow.WithActivityOptions(wc, s.r.e.orders(call.Name, options))
 	in := stepInput{
-		Func: call.Func, Name: call.Name, Segment: s.r.info.Segment, Command: n, Input: must(s.r.e.values().pack, call.Input), Options: options,
+		Tenant: s.r.info.Tenant,
+		Func:   call.Func, Name: call.Name, Segment: s.r.info.Segment, Command: n, Input: must(s.r.e.values().pack, call.Input), Options: options,
 	}
 	res := &result{what: call.Name}
 	workflow.GoNamed(wc, call.Name, func(wc workflow.Context) {
