@@ -40,7 +40,7 @@ var onlyBelow = map[string][]string{
 	"expr":            {},
 	"tool":            {"durable", "expr", "sandbox"},
 	"client":          {"durable", "model"},
-	"config":          {"durable", "agent"},
+	"config":          {"durable", "agent", "tool"},
 	// Who may come in is decided without knowing what there is inside.
 	"server/access": {"durable", "store", "client", "config"},
 }

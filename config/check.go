@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // keyPattern is what may name an agent, a tool, a model or a table: what every
@@ -122,15 +124,26 @@ func (c *checker) value(n *node, f field, path string) (any, bool) {
 	case rows:
 		return c.rows(n, f, path)
 	case pairs:
-		return c.pairs(n, path)
+		return c.pairs(n, f, path)
+	case anything:
+		return c.anything(n, path)
 	case shape:
 		return c.shape(n, path)
 	case text, count, amount, number, duration, flag:
 	}
-	n, ok := c.expand(n, path)
+	ok := true
+	if !f.raw {
+		n, ok = c.expand(n, path)
+	}
 	switch {
 	case !ok:
 		return nil, false
+	case f.is == text && f.place:
+		v, ok := c.text(n, f, path)
+		if name, text := v.(string); ok && text {
+			return c.resolve(name), true
+		}
+		return v, ok
 	case f.is == text:
 		return c.text(n, f, path)
 	case f.is == duration:
@@ -209,16 +222,59 @@ func (c *checker) text(n *node, f field, path string) (any, bool) {
 }
 
 func (c *checker) texts(n *node, f field, path string) (any, bool) {
+	if f.words && n.kind == scalar && !n.isNull() {
+		return c.words(n, path)
+	}
+	if f.none && n.kind == scalar && n.plain && n.text == "false" {
+		return []any{}, true
+	}
 	if n.kind != list {
 		return c.wrong(n, path, "a list such as [one, two]")
 	}
 	out := []any{}
 	for i, item := range n.items {
-		if v, ok := c.value(item, field{is: text, choices: f.choices}, fmt.Sprintf("%s[%d]", path, i)); ok {
+		if v, ok := c.value(item, field{is: text, choices: f.choices, raw: f.raw, place: f.place}, fmt.Sprintf("%s[%d]", path, i)); ok {
 			out = append(out, v)
 		}
 	}
 	return out, len(out) == len(n.items)
+}
+
+// words takes a text apart at its blanks, but for those in quotes.
+func (c *checker) words(n *node, path string) (any, bool) {
+	if _, ok := c.text(n, field{is: text}, path); !ok {
+		return nil, false
+	}
+	out := []any{}
+	var word strings.Builder
+	quote, inside := rune(0), false
+	for _, ch := range n.text {
+		switch {
+		case quote != 0 && ch == quote:
+			quote = 0
+		case quote == 0 && (ch == '"' || ch == '\''):
+			quote, inside = ch, true
+		case quote == 0 && unicode.IsSpace(ch):
+			if inside || word.Len() > 0 {
+				out = append(out, word.String())
+			}
+			word.Reset()
+			inside = false
+		default:
+			word.WriteRune(ch)
+		}
+	}
+	if quote != 0 {
+		c.add(n.position, path, fmt.Sprintf("a %c is missing at the end", quote), "or write a list, one element for each argument")
+		return nil, false
+	}
+	if inside || word.Len() > 0 {
+		out = append(out, word.String())
+	}
+	if len(out) == 0 {
+		return c.wrong(n, path, "a command")
+	}
+	return out, true
 }
 
 func (c *checker) rows(n *node, f field, path string) (any, bool) {
@@ -234,17 +290,56 @@ func (c *checker) rows(n *node, f field, path string) (any, bool) {
 	return out, len(out) == len(n.items)
 }
 
-func (c *checker) pairs(n *node, path string) (any, bool) {
+func (c *checker) pairs(n *node, f field, path string) (any, bool) {
 	if n.kind != mapping || len(n.entries) == 0 {
 		return c.wrong(n, path, "a mapping of names to texts")
 	}
 	out := map[string]any{}
 	for _, e := range n.entries {
-		if v, ok := c.value(e.value, field{is: text}, join(path, e.name)); ok {
+		if v, ok := c.value(e.value, field{is: text, raw: f.raw}, join(path, e.name)); ok {
 			out[e.name] = v
 		}
 	}
 	return out, len(out) == len(n.entries)
+}
+
+// anything takes a value as JSON has it.
+func (c *checker) anything(n *node, path string) (any, bool) {
+	switch n.kind {
+	case broken:
+		return nil, false
+	case mapping:
+		out := map[string]any{}
+		for _, e := range n.entries {
+			v, ok := c.anything(e.value, join(path, e.name))
+			if !ok {
+				return nil, false
+			}
+			out[e.name] = v
+		}
+		return out, true
+	case list:
+		out := []any{}
+		for i, item := range n.items {
+			v, ok := c.anything(item, fmt.Sprintf("%s[%d]", path, i))
+			if !ok {
+				return nil, false
+			}
+			out = append(out, v)
+		}
+		return out, true
+	case scalar:
+	}
+	n, ok := c.expand(n, path)
+	switch {
+	case !ok:
+		return nil, false
+	case n.isNull() && !n.filled:
+		return nil, true
+	case n.isText() || n.filled:
+		return n.text, true
+	}
+	return json.RawMessage(n.text), true // true, false or a number
 }
 
 func (c *checker) flag(n *node, path string) (any, bool) {

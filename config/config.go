@@ -13,6 +13,7 @@ import (
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // maxBytes is the largest file that is read, 1 MB.
@@ -25,9 +26,29 @@ type File struct {
 	Agents map[string]agent.Definition `json:"agents"`
 	Tools  map[string]Tool             `json:"tools,omitempty"`
 	Limits map[string]Limit            `json:"limits,omitempty"`
-	Queues map[string]Queue            `json:"queues,omitempty"`
+	MCP    map[string]Server           `json:"mcp,omitempty"`
+	// MCPFile is a .mcp.json whose servers are taken as well.
+	MCPFile     string            `json:"mcp_file,omitempty"`
+	Permissions tool.Policy       `json:"permissions,omitzero"` // above those of the agents
+	Tenants     map[string]Tenant `json:"tenants,omitempty"`
+	Queues      map[string]Queue  `json:"queues,omitempty"`
 
 	agentNames []string
+	below      map[string][]string // the agents that an agent may put something to, by its name
+	base       string              // its folder, absolute
+	report     *report
+	at         map[string]position
+}
+
+// Folder is where the file is; "" when it was parsed without one.
+func (f *File) Folder() string { return f.base }
+
+// Below returns the agents that one may put something to.
+func (f *File) Below(agent string) []string { return f.below[agent] }
+
+// Problem is something about the file at a path such as agents.NAME.tools[0].
+func (f *File) Problem(path, message, hint string) Problem {
+	return f.report.problem(f.at[path], path, message, hint)
 }
 
 // AgentNames returns the names of the agents in the order of the file.
@@ -58,16 +79,40 @@ type Queue struct {
 	Depth  int `json:"depth,omitempty"`
 }
 
-// Tool is an entry of the tools section: a query over CSV files.
+// Tenant is an entry of the tenants section.
+type Tenant struct {
+	Permissions tool.Policy `json:"permissions"`
+}
+
+// Tool is an entry of the tools section: a query over CSV files (CSV), requests to an HTTP API
+// (HTTP), a command (Run), a folder (Files) or facts that are kept (Memory).
 type Tool struct {
 	Name        string            `json:"name"`
 	Description string            `json:"description,omitempty"`
 	SQL         string            `json:"sql,omitempty"`   // with :param for each field of Input; empty = the model writes the query
-	CSV         map[string]string `json:"csv"`             // table -> path, resolved against the folder of the file
+	CSV         map[string]string `json:"csv,omitempty"`   // table -> path, resolved against the folder of the file
 	Input       json.RawMessage   `json:"input,omitempty"` // JSON Schema of the arguments, an object; nil = none, or the query where SQL is empty
 	Timeout     time.Duration     `json:"timeout,omitempty"`
 	Retry       durable.Retry     `json:"retry,omitzero"`
-	Effect      durable.Effect    `json:"effect"` // read unless the file says otherwise: a query changes nothing
+	Effect      durable.Effect    `json:"effect,omitempty"` // of a query: read unless the file says otherwise; else "" = by its kind
+
+	HTTP *HTTP `json:"http,omitempty"`
+
+	Run       []string          `json:"run,omitempty"`
+	Stdin     string            `json:"stdin,omitempty"`
+	Env       map[string]string `json:"env,omitempty"`
+	Secrets   map[string]string `json:"secrets,omitempty"`
+	MaxOutput int               `json:"max_output,omitempty"`
+	Sandbox   *Sandbox          `json:"sandbox,omitempty"`
+
+	Files  string `json:"files,omitempty"` // a folder, absolute
+	Write  bool   `json:"write,omitempty"`
+	Memory string `json:"memory,omitempty"`
+
+	Cache   tool.Cache    `json:"cache,omitzero"`
+	Breaker tool.Breaker  `json:"breaker,omitzero"`
+	Flow    *tool.Flow    `json:"flow,omitempty"`
+	Subject *tool.Subject `json:"subject,omitempty"`
 }
 
 // Options returns the engine's orders for a call of the tool.
@@ -75,8 +120,82 @@ func (t Tool) Options() durable.StepOptions {
 	return durable.StepOptions{Effect: t.Effect, Retry: t.Retry, Timeout: t.Timeout}
 }
 
+// HTTP is the http of a tool; see tool/http for what its fields mean.
+type HTTP struct {
+	OpenAPI  string                    `json:"openapi,omitempty"` // a path, or a URL
+	Include  []string                  `json:"include,omitempty"`
+	BaseURL  string                    `json:"base_url,omitempty"`
+	Effects  map[string]durable.Effect `json:"effects,omitempty"`
+	Method   string                    `json:"method,omitempty"`
+	URL      string                    `json:"url,omitempty"`
+	Query    map[string]string         `json:"query,omitempty"`
+	Headers  map[string]string         `json:"headers,omitempty"`
+	Body     json.RawMessage           `json:"body,omitempty"`
+	Form     map[string]string         `json:"form,omitempty"`
+	Auth     *Auth                     `json:"auth,omitempty"`
+	MaxBytes int                       `json:"max_bytes,omitempty"`
+}
+
+// Auth is the auth of an HTTP.
+type Auth struct {
+	Bearer string            `json:"bearer,omitempty"`
+	Basic  *Basic            `json:"basic,omitempty"`
+	Header map[string]string `json:"header,omitempty"`
+	Query  map[string]string `json:"query,omitempty"`
+}
+
+// Basic is a user with a password.
+type Basic struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// Sandbox is what a process may touch; see package sandbox. Paths are absolute.
+type Sandbox struct {
+	Workspace   string   `json:"workspace,omitempty"`
+	FS          string   `json:"fs,omitempty"` // read or write; "" = write
+	Dir         string   `json:"dir,omitempty"`
+	ReadOnly    []string `json:"read_only,omitempty"`
+	Net         []string `json:"net,omitempty"` // host or host:port
+	HostNetwork bool     `json:"host_network,omitempty"`
+	MemoryMB    int      `json:"memory_mb,omitempty"`
+	DiskMB      int      `json:"disk_mb,omitempty"`
+	Processes   int      `json:"processes,omitempty"`
+	Tier        string   `json:"tier,omitempty"`
+}
+
+// Server is an entry of the mcp section; see tool/mcp for what its fields mean.
+type Server struct {
+	Type      string                    `json:"type,omitempty"`
+	Command   string                    `json:"command,omitempty"`
+	Args      []string                  `json:"args,omitempty"`
+	Env       map[string]string         `json:"env,omitempty"`
+	Dir       string                    `json:"cwd,omitempty"` // absolute
+	URL       string                    `json:"url,omitempty"`
+	Headers   map[string]string         `json:"headers,omitempty"`
+	Timeout   time.Duration             `json:"timeout,omitempty"`
+	Effects   map[string]durable.Effect `json:"effects,omitempty"`
+	Flow      *Flow                     `json:"flow,omitempty"`
+	Tools     []string                  `json:"tools,omitempty"`
+	Resources *bool                     `json:"resources,omitempty"`
+	Prompts   *bool                     `json:"prompts,omitempty"`
+	Ask       *bool                     `json:"ask,omitempty"`
+	Calls     int                       `json:"calls,omitempty"`
+	MaxResult int                       `json:"max_result,omitempty"`
+	Sandbox   *Sandbox                  `json:"sandbox,omitempty"`
+}
+
+// Flow is what of tool.Flow is said of a server; nil fields stay as they are.
+type Flow struct {
+	Untrusted *bool `json:"untrusted,omitempty"`
+	Private   *bool `json:"private,omitempty"`
+	Egress    *bool `json:"egress,omitempty"`
+}
+
 // Builtins returns the names of the tools an agent may name without declaring them.
-func Builtins() []string { return []string{"clock"} }
+func Builtins() []string {
+	return []string{"clock", "ask_human", "todo", "shell", "http_fetch", "starlark", "javascript"}
+}
 
 // Load reads and checks the file at path. Relative paths in it are resolved
 // against its folder and made absolute, so that a run can be resumed from another
@@ -139,6 +258,7 @@ func parse(name, base string, data []byte, env func(string) (string, bool)) (*Fi
 	}
 	c := &checker{report: rep, env: env, base: base, at: map[string]position{}}
 	values := c.object(root, field{fields: fileFields()}, "")
+	below := takeBelow(values)
 	f, err := decode(values)
 	if err != nil {
 		return nil, err
@@ -149,11 +269,30 @@ func parse(name, base string, data []byte, env func(string) (string, bool)) (*Fi
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	}
+	f.base, f.report, f.at, f.below = base, rep, c.at, below
 	(&refs{checker: c, file: f, root: root}).check()
 	if err := rep.err(); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+// takeBelow takes out of the values the names of the agents that agents may put something to: a
+// definition holds their definitions.
+func takeBelow(values map[string]any) map[string][]string {
+	below := map[string][]string{}
+	agents, _ := values["agents"].(map[string]any)
+	for name, a := range agents {
+		fields, _ := a.(map[string]any)
+		list, _ := fields["agents"].([]any)
+		for _, one := range list {
+			if text, ok := one.(string); ok {
+				below[name] = append(below[name], text)
+			}
+		}
+		delete(fields, "agents")
+	}
+	return below
 }
 
 // decode fills the File from what the walker accepted. Names and types agree by

@@ -82,9 +82,9 @@ func TestFieldsAreThoseOfTheGoTypes(t *testing.T) {
 			}
 			switch {
 			case sub.is == table:
-				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price", "declared"}, "tools": {"name"}}[name])
+				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price", "declared", "above"}, "tools": {"name"}}[name])
 			case sub.is == object && sub.fields != nil:
-				compare(sub.fields, inner, join(path, name), nil)
+				compare(sub.fields, inner, join(path, name), map[string][]string{"permissions": {"tenant", "only"}}[name])
 			case sub.is == rows:
 				compare(sub.fields, inner.Elem(), join(path, name), nil)
 			}
@@ -114,7 +114,7 @@ func TestEveryFieldAgreesWithTheJSONSchema(t *testing.T) {
 		"30s", "1.5h", "3d", "3d4h", "-3s", "3x", ".5h", "d", "${N}", "read", "reject", "ask", "${E}", "[]", "[a]", "[a, b]", "[3]", `[""]`, "[[a]]", "{}",
 		"{a: string}", "{a: 3}", "{a: [string]}", "{a: {b: string}}", "{a: {}}", "{a: a.csv}", `{"9": x}`, `{"a b": x}`, "{schema: {type: object}}",
 		"{use: openai/x}", "{attempts: 3}", "{attempts: 3, other: 1}", "{input: 1, output: 2}", "{input: 1}", "{a: {model: openai/x}}", "{a: openai/x}",
-		"{a: {use: openai/x}}", "[{after: 4h, to: [x]}]", "[{after: 4h}]", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
+		"{a: {use: openai/x}}", "[{after: 4h, to: [x]}]", "GET", "path", "http", "none", "on", "{user: u, password: p}", "{a: {permissions: {deny: [x]}}}", "[{after: 4h}]", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
 	}
 	env := func(name string) (string, bool) {
 		v, ok := map[string]string{"N": "30", "E": "read"}[name]

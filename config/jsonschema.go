@@ -90,11 +90,20 @@ func kindSchema(f field) map[string]any {
 		if len(f.choices) > 0 {
 			return map[string]any{"type": "array", "items": anyOf(map[string]any{"enum": f.choices}, variable())}
 		}
-		return map[string]any{"type": "array", "items": someText()}
+		list := map[string]any{"type": "array", "items": someText()}
+		switch {
+		case f.words:
+			return anyOf(someText(), list)
+		case f.none:
+			return anyOf(map[string]any{"const": false}, list)
+		}
+		return list
 	case rows:
 		return map[string]any{"type": "array", "minItems": 1, "items": kindSchema(field{is: object, fields: f.fields, short: f.short})}
 	case pairs:
 		return map[string]any{"type": "object", "minProperties": 1, "additionalProperties": someText()}
+	case anything:
+		return map[string]any{}
 	case flag:
 		return anyOf(map[string]any{"type": "boolean"}, variable())
 	case count:

@@ -122,21 +122,26 @@ func (r *report) add(at position, path, text, hint string) {
 // note adds a problem once per place and text: what an anchor holds is read again
 // for each alias, but its fault is one.
 func (r *report) note(at position, path, text, message, hint string) {
+	p := r.problem(at, path, message, hint)
+	key := fmt.Sprintf("%d:%d:%s", p.Line, p.Column, text)
+	if r.seen[key] {
+		return
+	}
+	r.seen[key] = true
+	r.problems = append(r.problems, p)
+}
+
+// problem is something about a place in the file.
+func (r *report) problem(at position, path, message, hint string) Problem {
 	line := max(1, min(at.line, len(r.lines)))
 	source := ""
 	if len(r.lines) > 0 {
 		source = r.lines[line-1]
 	}
-	column := max(1, min(at.column, len([]rune(source))+1))
-	key := fmt.Sprintf("%d:%d:%s", line, column, text)
-	if r.seen[key] {
-		return
-	}
-	r.seen[key] = true
-	r.problems = append(r.problems, Problem{
-		File: r.file, Line: line, Column: column, Path: path,
+	return Problem{
+		File: r.file, Line: line, Column: max(1, min(at.column, len([]rune(source))+1)), Path: path,
 		Message: message, Hint: hint, Source: source,
-	})
+	}
 }
 
 // err returns the problems in the order of the file, nil where there are none.

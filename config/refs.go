@@ -1,8 +1,8 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // refs checks what one part of the file says about another, and completes the
@@ -38,21 +39,83 @@ func (r *refs) check() {
 	for _, e := range r.root.find("tools").entries {
 		if t, ok := r.file.Tools[e.name]; ok {
 			t.Name = e.name
-			if t.Effect == "" {
-				t.Effect = durable.Read
-			}
-			r.file.Tools[e.name] = t
-			r.tool(t, e)
+			r.file.Tools[e.name] = r.tool(t, e)
+		}
+	}
+	for _, e := range r.root.find("mcp").entries {
+		if s, ok := r.file.MCP[e.name]; ok {
+			r.file.MCP[e.name] = r.server(s, e)
 		}
 	}
 	for _, name := range r.file.agentNames {
 		a := r.file.Agents[name]
 		a.Name = name
-		r.model(&a, "agents."+name)
+		at := "agents." + name
+		r.model(&a, at)
 		for i, t := range a.Tools {
-			r.toolName(t, fmt.Sprintf("agents.%s.tools[%d]", name, i))
+			if base, _, narrowed := strings.Cut(t, "("); narrowed {
+				a.Permissions.Only, a.Tools[i] = append(a.Permissions.Only, t), base
+				r.rule(t, fmt.Sprintf("%s.tools[%d]", at, i))
+			}
+			r.toolName(a.Tools[i], fmt.Sprintf("%s.tools[%d]", at, i))
+		}
+		for i, other := range r.file.below[name] {
+			r.agentName(name, other, fmt.Sprintf("%s.agents[%d]", at, i))
+		}
+		r.policy(a.Permissions, at+".permissions")
+		if a.Flow == "on" {
+			a.Flow = ""
 		}
 		r.file.Agents[name] = a
+	}
+	r.policy(r.file.Permissions, "permissions")
+	for name, t := range r.file.Tenants {
+		r.policy(t.Permissions, "tenants."+name+".permissions")
+	}
+}
+
+// policy checks each rule by itself, so that a fault is told where it is.
+func (r *refs) policy(p tool.Policy, at string) {
+	for _, level := range []struct {
+		name  string
+		rules []string
+	}{{"deny", p.Deny}, {"ask", p.Ask}, {"allow", p.Allow}} {
+		for i, rule := range level.rules {
+			r.rule(rule, fmt.Sprintf("%s.%s[%d]", at, level.name, i))
+		}
+	}
+}
+
+func (r *refs) rule(rule, at string) {
+	err := (tool.Policy{Deny: []string{rule}}).Check()
+	if err == nil {
+		return
+	}
+	text := err.Error()
+	if e, ok := errors.AsType[*durable.Error](err); ok && e.Err != nil {
+		text = e.Err.Error()
+	}
+	r.add(r.at[at], at, text, "")
+}
+
+// agentName checks that an agent may put something to another: there is one, and no circle.
+func (r *refs) agentName(name, other, at string) {
+	if _, ok := r.file.Agents[other]; !ok {
+		r.add(r.at[at], at, fmt.Sprintf("unknown agent %q", other), DidYouMean(other, r.file.agentNames, "known agents"))
+		return
+	}
+	var reaches func(from string, depth int) bool
+	reaches = func(from string, depth int) bool {
+		if from == name {
+			return true
+		}
+		if depth > len(r.file.agentNames) {
+			return false
+		}
+		return slices.ContainsFunc(r.file.below[from], func(next string) bool { return reaches(next, depth+1) })
+	}
+	if reaches(other, 0) {
+		r.add(r.at[at], at, fmt.Sprintf("%s comes back to %s: a circle of agents would never end", other, name), "take one of them out")
 	}
 }
 
@@ -123,55 +186,6 @@ func (r *refs) price(a *agent.Definition, at string) {
 	at += ".budget.cost"
 	r.add(r.at[at], at, fmt.Sprintf("needs the price of %s", a.Model),
 		fmt.Sprintf("declare models: { NAME: { use: %s, price: { input: …, output: … } } } and name it in the agent's model", a.Model))
-}
-
-// toolName checks that a name or pattern of an agent finds a tool.
-func (r *refs) toolName(name, at string) {
-	declared := Builtins()
-	for _, e := range r.root.find("tools").entries {
-		if !slices.Contains(declared, e.name) {
-			declared = append(declared, e.name)
-		}
-	}
-	server, _, slash := strings.Cut(name, "/")
-	base, _, _ := strings.Cut(name, "(")
-	switch {
-	case slash && r.root.find("mcp").has(server):
-		return // the mcp section is refused as a whole
-	case base == "shell" && !slices.Contains(declared, name):
-		r.add(r.at[at], at, "the tool shell is not supported yet in this version", "remove it from the list")
-	case slash:
-		r.add(r.at[at], at, fmt.Sprintf("no tool matches %q", name), "names with a slash are tools of mcp servers, which are not supported yet in this version")
-	case strings.Contains(name, "*"):
-		if !slices.ContainsFunc(declared, func(t string) bool { return matches(name, t) }) {
-			r.add(r.at[at], at, fmt.Sprintf("no tool matches %q", name), "known tools: "+strings.Join(declared, ", "))
-		}
-	case !slices.Contains(declared, name):
-		r.add(r.at[at], at, fmt.Sprintf("unknown tool %q", name), DidYouMean(name, declared, "known tools"))
-	}
-}
-
-func matches(pattern, name string) bool {
-	ok, err := path.Match(pattern, name)
-	return ok && err == nil
-}
-
-// tool checks that a tool is complete and that its query and its input agree.
-func (r *refs) tool(t Tool, e entry) {
-	at := "tools." + t.Name
-	later := false // a kind that is refused needs no csv
-	for _, f := range toolFields() {
-		later = later || f.notYet != "" && e.value.has(f.name)
-	}
-	switch {
-	case slices.Contains(append(Builtins(), "shell"), t.Name):
-		r.add(e.position, at, "the name of a built-in tool", "choose another name")
-	case e.value.kind == mapping && !later && !e.value.has("csv"):
-		r.add(e.position, at, `missing field "csv"`, "name the files to query, such as csv: { costs: costs.csv }")
-	case t.Input != nil && !e.value.has("sql") && !later:
-		r.add(r.at[at+".input"], at+".input", "there is no query that takes it", "add sql, or remove input and let the model write the query")
-	}
-	r.params(t, e.value, at+".sql")
 }
 
 // params checks that every :name of a query is a field of the tool's input.

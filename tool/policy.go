@@ -24,9 +24,12 @@ import (
 // substitution or a redirection. To deny commands keeps a model from what it should not do; it
 // does not hold who wants to get around it: for that allow what is needed, and use a sandbox.
 type Policy struct {
-	Deny    []string `json:"deny,omitempty"`
-	Ask     []string `json:"ask,omitempty"`
-	Allow   []string `json:"allow,omitempty"`
+	Deny  []string `json:"deny,omitempty"`
+	Ask   []string `json:"ask,omitempty"`
+	Allow []string `json:"allow,omitempty"`
+	// Only narrows single tools: a call of a tool that one of these rules names is denied unless they
+	// allow it. They allow nothing by themselves.
+	Only    []string `json:"only,omitempty"`
 	Default Verdict  `json:"default,omitempty"` // for calls that no rule fits: Ask, or Allow where there are no rules at all
 
 	Tenant string `json:"tenant,omitempty"` // it counts for the runs of this tenant only; "" = for all
@@ -80,7 +83,7 @@ type Judge struct{ policies []ruled }
 // ruled is a policy whose rules were read.
 type ruled struct {
 	Policy
-	deny, ask, allow []rule
+	deny, ask, allow, only []rule
 }
 
 // NewJudge reads policies. Error: invalid for a rule that cannot be meant.
@@ -96,7 +99,7 @@ func NewJudge(policies ...Policy) (*Judge, error) {
 		for _, level := range []struct {
 			texts []string
 			rules *[]rule
-		}{{p.Deny, &r.deny}, {p.Ask, &r.ask}, {p.Allow, &r.allow}} {
+		}{{p.Deny, &r.deny}, {p.Ask, &r.ask}, {p.Allow, &r.allow}, {p.Only, &r.only}} {
 			for _, text := range level.texts {
 				one, err := parseRule(text)
 				if err != nil {
@@ -194,6 +197,11 @@ func cleanURL(text string) string {
 
 // rule says what becomes of a call by one policy.
 func (p *ruled) rule(a *argument) (Verdict, string) {
+	if slices.ContainsFunc(p.only, func(r rule) bool { return Matches(r.name, a.Tool.Name) }) {
+		if _, ok := allows(p.only, a); !ok {
+			return Deny, "only " + strings.Join(p.Only, ", ")
+		}
+	}
 	unsure := ""
 	for _, level := range []struct {
 		verdict Verdict
@@ -219,7 +227,7 @@ func (p *ruled) rule(a *argument) (Verdict, string) {
 	if unsure != "" {
 		return Ask, unsure
 	}
-	if text, ok := p.allows(a); ok {
+	if text, ok := allows(p.allow, a); ok {
 		return Allow, "allow " + text
 	}
 	switch {
@@ -231,13 +239,13 @@ func (p *ruled) rule(a *argument) (Verdict, string) {
 	return Allow, "there are no rules"
 }
 
-// allows reports whether the rules allow a call, and which: all the commands of a line must be.
-func (p *ruled) allows(a *argument) (string, bool) {
+// allows reports whether rules allow a call, and which: all the commands of a line must be.
+func allows(rules []rule, a *argument) (string, bool) {
 	var by []string
 	open := -1 // what the call is about, as far as it is not allowed; -1 = not looked at yet
 	var covered []bool
-	for i := range p.allow {
-		r := &p.allow[i]
+	for i := range rules {
+		r := &rules[i]
 		if !Matches(r.name, a.Tool.Name) || !r.holds(a.variables, false) {
 			continue
 		}

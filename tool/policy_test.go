@@ -62,6 +62,9 @@ func TestRulings(t *testing.T) {
 		{"a host in capitals", tool.Policy{Allow: []string{"http_fetch(https://docs.example.com/*)"}}, fetch, `{"url":"https://DOCS.example.com/a"}`, tool.Allow, "docs"},
 		{"a user in front of another host", tool.Policy{Allow: []string{"http_fetch(https://docs.example.com/*)"}}, fetch, `{"url":"https://docs.example.com/@evil"}`, tool.Allow, "docs"},
 		{"another host", tool.Policy{Allow: []string{"http_fetch(https://docs.example.com/*)"}}, fetch, `{"url":"https://docs.example.com@evil.example/"}`, tool.Ask, "no rule fits"},
+		{"for this only", tool.Policy{Only: []string{"shell(go test*)", "shell(git diff*)"}}, shell, `{"command":"go test ./... && git diff"}`, tool.Allow, "no rules"},
+		{"for nothing else", tool.Policy{Only: []string{"shell(go test*)"}}, shell, `{"command":"go vet"}`, tool.Deny, "only shell(go test*)"},
+		{"other tools are not meant", tool.Policy{Only: []string{"shell(go test*)"}}, read, `{}`, tool.Allow, "no rules"},
 		{"all tools", tool.Policy{Deny: []string{"*"}}, read, `{}`, tool.Deny, "deny *"},
 	} {
 		j, err := tool.NewJudge(c.policy)
