@@ -107,13 +107,16 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 		_ = f.Close()
 	}
 	l.files = nil
+	go p.watch(ctx, l.spec.Limits.Wall)
 	if err := l.settled(p); err != nil {
 		p.Kill()
 		<-p.ended
 		return nil, err
 	}
-	go p.watch(ctx, l.spec.Limits.Wall)
 	go l.measure(p)
+	if l.spec.Workspace != "" {
+		go l.measureDisk(p)
+	}
 	return p, nil
 }
 
@@ -255,7 +258,7 @@ func (l *launch) serve(p *Process) error {
 	oob := make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(int(sock.Fd()), make([]byte, 1), oob, unix.MSG_CMSG_CLOEXEC)
 	if err != nil || n == 0 {
-		return nil //nolint:nilerr // it failed before, and the report says at what
+		return nil // it failed before, and the report says at what
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:n])
 	if err != nil || len(messages) != 1 {

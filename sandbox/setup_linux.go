@@ -41,6 +41,7 @@ func (l *launch) write() {
 
 	p.must("close what was left open", unix.SYS_CLOSE_RANGE, uint64(len(l.files)), 1<<32-1)
 	p.try(unix.SYS_UMASK, 0)
+	l.outOfMemory()
 	l.identity()
 	l.root()
 	l.system()
@@ -67,6 +68,16 @@ func (l *launch) write() {
 	p.try(unix.SYS_EXIT_GROUP, 0)
 	child()
 	l.command()
+}
+
+// outOfMemory makes the processes of a jail the first that the kernel kills when the machine has
+// no memory left. Where it cannot be set nothing depends on it.
+func (l *launch) outOfMemory() {
+	p := &l.program
+	fd := uint64(len(l.files)) // the lowest that is free
+	p.try(unix.SYS_OPENAT, cwd, p.str("/proc/self/oom_score_adj"), unix.O_WRONLY)
+	p.try(unix.SYS_WRITE, fd, p.str("900"), 3)
+	p.try(unix.SYS_CLOSE, fd)
 }
 
 // identity becomes the one user and group of the jail. The groups of this process stay where
@@ -177,18 +188,18 @@ func (l *launch) system() {
 		if err != nil {
 			continue
 		}
-		real, err := filepath.EvalSymlinks(path)
+		target, err := filepath.EvalSymlinks(path)
 		switch {
 		case err != nil:
-		case strings.HasPrefix(real, "/usr/"):
+		case strings.HasPrefix(target, "/usr/"):
 			l.mkdir(filepath.Dir(path))
-			p.must("link "+path, unix.SYS_SYMLINK, p.str(real), p.str(path))
+			p.must("link "+path, unix.SYS_SYMLINK, p.str(target), p.str(path))
 		case info.IsDir():
 			l.mkdir(path)
-			l.bind(real, path, true)
+			l.bind(target, path, true)
 		default:
 			l.touch(path)
-			l.bind(real, path, true)
+			l.bind(target, path, true)
 		}
 	}
 	l.text("/etc/passwd", []byte("agent:x:1000:1000:agent:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"), 0o444)
@@ -250,13 +261,27 @@ func (l *launch) shares() {
 		} else {
 			l.touch(s.inside)
 		}
+		tree := uint64(first + i)
 		if !l.jail.root {
-			l.bind(s.outside, s.inside, !s.writable)
-			continue
+			tree = l.tree(s)
 		}
-		p.must("show "+s.inside, unix.SYS_MOVE_MOUNT, uint64(first+i), p.str(""), cwd, p.str(s.inside), unix.MOVE_MOUNT_F_EMPTY_PATH)
+		p.must("show "+s.inside, unix.SYS_MOVE_MOUNT, tree, p.str(""), cwd, p.str(s.inside), unix.MOVE_MOUNT_F_EMPTY_PATH)
+		if !l.jail.root {
+			p.try(unix.SYS_CLOSE_RANGE, uint64(first), 1<<32-1)
+		}
 	}
 	p.try(unix.SYS_CLOSE_RANGE, uint64(first), 1<<32-1)
+}
+
+// tree opens a share as idmaps.tree does, without its sight and under the same owner.
+func (l *launch) tree(s share) uint64 {
+	p := &l.program
+	fd := uint64(len(l.files))                                              // the lowest that is free
+	how := p.words(unix.O_PATH|unix.O_CLOEXEC, 0, unix.RESOLVE_NO_SYMLINKS) // struct open_how
+	p.must("find "+s.outside, unix.SYS_OPENAT2, cwd, p.str("/old"+s.outside), how, 24)
+	p.must("share "+s.outside, unix.SYS_OPEN_TREE, fd, p.str(""), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|empty|recursive)
+	p.must("protect "+s.outside, unix.SYS_MOUNT_SETATTR, fd+1, p.str(""), empty|recursive, mountAttr(p, !s.writable), 32)
+	return fd + 1
 }
 
 // network brings up the loopback device, and hands out the socket of the proxy: it belongs to
@@ -293,15 +318,15 @@ func (l *launch) proxyEnv() []string {
 		return nil
 	}
 	url := "http://127.0.0.1:" + strconv.Itoa(proxyPort)
-	return []string{"HTTP_PROXY=" + url, "HTTPS_PROXY=" + url, "http_proxy=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
+	return []string{"HTTP_PROXY=" + url, "HTTPS_PROXY=" + url, "http_proxy=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1", "NODE_USE_ENV_PROXY=1"}
 }
 
 // hostNetwork shows what names are resolved with.
 func (l *launch) hostNetwork() {
 	for _, path := range []string{"/etc/hosts", "/etc/resolv.conf"} {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
+		if target, err := filepath.EvalSymlinks(path); err == nil {
 			l.touch(path)
-			l.bind(real, path, true)
+			l.bind(target, path, true)
 		}
 	}
 }

@@ -13,16 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The first process of a jail is not Go. To start this program a second time would cost tens
-// of milliseconds, and a fork of it would carry a copy of its memory, keys and all, into the
-// jail. What is started instead is a program of some hundred bytes, the stub, that goes
-// through a list of system calls which the parent has drawn up, see [program]. It is
-// assembled with this package, and becomes an executable in memory for each jail.
-//
-// stub is that program; it is never called.
-func stub()
-
-// stubCode is where the code of stub begins.
+// stubCode is where the code of the stub begins, the program that is the first process of a
+// jail. That is not Go: to start this program a second time would cost tens of milliseconds,
+// and a fork of it would carry a copy of its memory, keys and all, into the jail. The stub has
+// some hundred bytes and goes through a list of system calls which the parent has drawn up, see
+// [program]. It is assembled with this package, and copied into an executable in memory for
+// each jail.
 func stubCode() unsafe.Pointer
 
 const (
@@ -131,12 +127,12 @@ func (p *program) file(files []*os.File) (*os.File, error) {
 		above = max(above, int(f.Fd())+64)
 	}
 	fd, err := unix.MemfdCreate("orpine-jail", unix.MFD_CLOEXEC|unix.MFD_EXEC)
-	if err == unix.EINVAL { //nolint:errorlint // a bare errno; older than Linux 6.3: every memfd may be executed
+	if err == unix.EINVAL { // older than Linux 6.3: every memfd may be executed
 		fd, err = unix.MemfdCreate("orpine-jail", unix.MFD_CLOEXEC)
 	}
 	if err != nil {
 		mend := "set the sysctl vm.memfd_noexec to 0 or 1"
-		if err == unix.ENOSYS { //nolint:errorlint // as above
+		if err == unix.ENOSYS {
 			mend = "memfd_create is filtered, as in another jail: start this program outside of that"
 		}
 		return nil, &RefusedError{Missing: "cannot make an executable in memory", Mend: mend, Err: err}
