@@ -25,8 +25,8 @@ const insideID = 1000
 // The descriptors that the first process of a jail begins with, beside the three of the
 // command and reportFD.
 const (
-	exitFD  = 4 // where it writes the status of the command
-	proxyFD = 5 // over which it hands out the socket of the proxy; what is shared comes after
+	exitFD    = 4 // where it writes the status of the command
+	controlFD = 5 // over which it tells its number and hands out the socket of the proxy; what is shared comes after
 )
 
 // jail starts processes that see almost nothing of the machine.
@@ -103,10 +103,6 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 	if err := l.spawn(exe, p); err != nil {
 		return nil, err
 	}
-	for _, f := range l.files {
-		_ = f.Close()
-	}
-	l.files = nil
 	go p.watch(ctx, l.spec.Limits.Wall)
 	if err := l.settled(p); err != nil {
 		p.Kill()
@@ -132,15 +128,12 @@ func (l *launch) pipes() error {
 		}
 		l.files, l.ours = append(l.files, w), append(l.ours, r)
 	}
-	if len(l.spec.Network.Allow) == 0 {
-		return nil
-	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	l.files = append(l.files, os.NewFile(uintptr(pair[0]), "proxy"))
-	l.ours = append(l.ours, os.NewFile(uintptr(pair[1]), "proxy"))
+	l.files = append(l.files, os.NewFile(uintptr(pair[0]), "control"))
+	l.ours = append(l.ours, os.NewFile(uintptr(pair[1]), "control"))
 	return nil
 }
 
@@ -161,48 +154,71 @@ func (l *launch) open() error {
 	return nil
 }
 
-// spawn starts the stub. The thread that starts it stays until it has ended: the kernel kills
-// a process with the thread that started it, see the last steps of program.
+// spawn starts the stub. The thread that starts it stays until its jail has ended: the kernel
+// kills that with the thread that started it, see the last steps of program.
 func (l *launch) spawn(exe *os.File, p *Process) error {
-	user, group := os.Geteuid(), os.Getegid()
-	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
-	if l.jail.root {
-		user, group = l.jail.config.UID, l.jail.config.UID
-	}
-	if !l.spec.Network.Host {
-		flags |= unix.CLONE_NEWNET
-	}
-	attr := &os.ProcAttr{
-		Env:   []string{},
-		Files: l.files,
-		Sys: &syscall.SysProcAttr{
-			Cloneflags:                 flags,
-			UidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: user, Size: 1}},
-			GidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: group, Size: 1}},
-			GidMappingsEnableSetgroups: l.jail.root,
-			AmbientCaps:                []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP, unix.CAP_NET_ADMIN},
-			Setsid:                     true,
-			Pdeathsig:                  syscall.SIGKILL,
-		},
-	}
+	attr := &os.ProcAttr{Env: []string{}, Files: l.files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		first, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{"orpine-jail"}, attr)
-		if err == nil {
+		stub, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{"orpine-jail"}, attr)
+		if err != nil {
+			started <- refusal("execute the jail", err)
+			return
+		}
+		for _, f := range l.files { // so that the last to hold them is the process
+			_ = f.Close()
+		}
+		first, err := l.adopt()
+		p.kill = func() {}
+		if first != nil {
 			p.first, p.kill = first.Pid, func() { _ = first.Kill() }
 		}
 		started <- err
-		if err == nil {
-			state, _ := first.Wait()
-			p.finish(l.status(state))
+		_, _ = stub.Wait() // it has ended, or is about to
+		var state *os.ProcessState
+		if first != nil {
+			state, _ = first.Wait()
 		}
+		p.finish(l.status(state))
 	}()
-	if err := <-started; err != nil {
-		return refusal("start a process in namespaces of its own", err)
+	return <-started
+}
+
+// adopt takes over the first process of the jail, which the stub has forked as a child of this
+// one, and maps its users. It is nil when the stub could not, and has reported why.
+func (l *launch) adopt() (*os.Process, error) {
+	var number [4]byte
+	if n, _ := l.ours[controlFD].Read(number[:]); n < len(number) {
+		return nil, nil
 	}
-	return nil
+	first, err := os.FindProcess(int(binary.NativeEndian.Uint32(number[:])))
+	if err != nil {
+		return nil, fmt.Errorf("find the first process of the jail: %w", err)
+	}
+	user, group := os.Geteuid(), os.Getegid()
+	if l.jail.root {
+		user, group = l.jail.config.UID, l.jail.config.UID
+	} else if err := os.WriteFile(fmt.Sprintf("/proc/%d/setgroups", first.Pid), []byte("deny"), 0); err != nil {
+		_ = first.Kill()
+		return first, refusal("map groups", err)
+	}
+	for _, m := range []struct {
+		name string
+		id   int
+	}{{"uid_map", user}, {"gid_map", group}} {
+		line := fmt.Sprintf("%d %d 1\n", insideID, m.id)
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", first.Pid, m.name), []byte(line), 0); err != nil {
+			_ = first.Kill()
+			return first, refusal("map users", err)
+		}
+	}
+	if _, err := l.ours[controlFD].Write([]byte{1}); err != nil {
+		_ = first.Kill()
+		return first, fmt.Errorf("tell the jail to go on: %w", err)
+	}
+	return first, nil
 }
 
 // status is how the command ended, as the first process of the jail has reported, or how that
@@ -224,7 +240,8 @@ func (l *launch) status(first *os.ProcessState) syscall.WaitStatus {
 // settled waits until the command has been executed. Nothing else holds the other end of the
 // report then.
 func (l *launch) settled(p *Process) error {
-	defer l.ours[reportFD].Close() //nolint:errcheck // only read
+	defer l.ours[reportFD].Close()  //nolint:errcheck // only read
+	defer l.ours[controlFD].Close() //nolint:errcheck // there is no more to say
 	if len(l.spec.Network.Allow) > 0 {
 		if err := l.serve(p); err != nil {
 			return err
@@ -253,8 +270,7 @@ func (l *launch) settled(p *Process) error {
 
 // serve starts the proxy on the socket that the jail hands out.
 func (l *launch) serve(p *Process) error {
-	sock := l.ours[proxyFD]
-	defer sock.Close() //nolint:errcheck // only read
+	sock := l.ours[controlFD]
 	oob := make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(int(sock.Fd()), make([]byte, 1), oob, unix.MSG_CMSG_CLOEXEC)
 	if err != nil || n == 0 {
@@ -311,9 +327,9 @@ func refusal(what string, err error) error {
 		mend = "it needs Linux 5.12 or newer, with user namespaces and seccomp"
 	case errors.Is(err, unix.ENOSPC):
 		mend = "raise the sysctls user.max_user_namespaces, user.max_net_namespaces and user.max_mnt_namespaces"
-	case errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "start"):
+	case errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "execute"):
 		mend = "set the sysctl vm.memfd_noexec to 0 or 1"
-	case errors.Is(err, unix.EPERM) && strings.HasPrefix(what, "start"):
+	case errors.Is(err, unix.EPERM) && (what == forking || strings.HasPrefix(what, "map")):
 		mend = "user namespaces are forbidden here: set the sysctls kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or start the container with a seccomp profile that allows them"
 	case errors.Is(err, unix.EPERM) && what == mountingProc:
 		mend = "the /proc of this machine is partly hidden, as in a container: start the container with an unmasked /proc (Docker: --security-opt systempaths=unconfined)"

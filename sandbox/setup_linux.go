@@ -17,6 +17,7 @@ import (
 // What steps are called that are looked for when they fail.
 const (
 	executing    = "execute the command"
+	forking      = "start a process in namespaces of its own"
 	mountingProc = "mount /proc"
 )
 
@@ -40,6 +41,7 @@ func (l *launch) write() {
 	}
 
 	p.must("close what was left open", unix.SYS_CLOSE_RANGE, uint64(len(l.files)), 1<<32-1)
+	l.namespaces()
 	p.try(unix.SYS_UMASK, 0)
 	l.outOfMemory()
 	l.identity()
@@ -60,14 +62,32 @@ func (l *launch) write() {
 	p.must("make the root read-only", unix.SYS_MOUNT_SETATTR, cwd, p.str("/"), 0, mountAttr(p, true), 32)
 	l.privileges()
 
-	child := p.fork("start the command")
+	child := p.fork("start the command", 0, 0)
 	p.try(unix.SYS_CLOSE_RANGE, 0, reportFD)
+	p.try(unix.SYS_CLOSE, controlFD)
 	status := p.words(0)
 	p.add("wait for the command", thenWait, unix.SYS_WAIT4, []uint64{1<<64 - 1, status})
 	p.try(unix.SYS_WRITE, exitFD, status, 4)
 	p.try(unix.SYS_EXIT_GROUP, 0)
 	child()
 	l.command()
+}
+
+// namespaces forks the process that everything in the jail is beneath, as a child of this one,
+// tells its number and ends. That process waits until its users are mapped. This program does
+// not fork it itself, because a fork with a user namespace copies the tables of all its memory.
+func (l *launch) namespaces() {
+	p := &l.program
+	flags := uint64(unix.CLONE_PARENT | unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	if !l.spec.Network.Host {
+		flags |= unix.CLONE_NEWNET
+	}
+	pid := p.words(0)
+	child := p.fork(forking, flags, pid)
+	p.try(unix.SYS_WRITE, controlFD, pid, 4)
+	p.try(unix.SYS_EXIT_GROUP, 0)
+	child()
+	p.must("wait for its users", unix.SYS_READ, controlFD, pid, 1)
 }
 
 // outOfMemory makes the processes of a jail the first that the kernel kills when the machine has
@@ -308,9 +328,8 @@ func (l *launch) network() {
 	rights := unix.UnixRights(int(fd))
 	iov := p.words(p.bytes([]byte{0}), 1)
 	msg := p.words(0, 0, iov, 1, p.bytes(rights), uint64(len(rights)), 0) // struct msghdr
-	p.must("hand out the socket of the proxy", unix.SYS_SENDMSG, proxyFD, msg, 0)
+	p.must("hand out the socket of the proxy", unix.SYS_SENDMSG, controlFD, msg, 0)
 	p.must("close the socket of the proxy", unix.SYS_CLOSE, fd)
-	p.must("close a socket", unix.SYS_CLOSE, proxyFD)
 }
 
 func (l *launch) proxyEnv() []string {

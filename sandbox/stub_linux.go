@@ -101,11 +101,15 @@ func (p *program) must(name string, nr uint64, args ...uint64) { p.add(name, the
 // try adds a system call of which the result does not matter.
 func (p *program) try(nr uint64, args ...uint64) { p.add("", thenGoOn, nr, args) }
 
-// fork adds a fork. The function that is returned says that the child goes on with what is
-// added next; what is added before it is for the parent.
-func (p *program) fork(name string) (child func()) {
+// fork adds a fork, into new namespaces where flags say so; the number of the child is put at
+// the address pid. The function that is returned says that the child goes on with what is added
+// next; what is added before that is for the parent.
+func (p *program) fork(name string, flags, pid uint64) (child func()) {
 	at := len(p.ops)
-	p.must(name, unix.SYS_CLONE, uint64(unix.SIGCHLD))
+	if pid != 0 {
+		flags |= unix.CLONE_PARENT_SETTID
+	}
+	p.must(name, unix.SYS_CLONE, flags|uint64(unix.SIGCHLD), 0, pid)
 	return func() { p.ops[at].then = opsAt + uint64(len(p.ops))*uint64(unsafe.Sizeof(op{})) }
 }
 
