@@ -34,12 +34,19 @@ type jail struct {
 	config Config
 	root   bool // this process is root of the machine: it maps another user, and owners of files
 	idmaps idmaps
+	groups cgroups
 }
 
 func newJail(c Config) (*jail, error) {
 	// Root of a container without other users is an ordinary user here.
 	j := &jail{config: c, root: os.Geteuid() == 0 && mapped(c.UID)}
-	if err := j.try(); err != nil {
+	j.groups = findCgroups("/proc/self")
+	err := j.try()
+	if err != nil && j.groups.parent != "" {
+		j.groups = cgroups{why: err.Error()} // the meter holds the same limits
+		err = j.try()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return j, nil
@@ -69,6 +76,7 @@ type launch struct {
 	ours    []*os.File // the other ends
 	trees   int        // how many of files, at the end, are what is shared
 	env     []string
+	group   *cgroup // nil = none
 }
 
 func (j *jail) start(ctx context.Context, s Spec) (*Process, error) {
@@ -81,6 +89,9 @@ func (j *jail) start(ctx context.Context, s Spec) (*Process, error) {
 		for _, f := range l.ours {
 			_ = f.Close()
 		}
+		if l.group != nil {
+			l.group.close()
+		}
 		return nil, err
 	}
 	return p, nil
@@ -92,6 +103,12 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 	}
 	if err := l.open(); err != nil {
 		return nil, err
+	}
+	if l.jail.groups.parent != "" {
+		var err error
+		if l.group, err = l.jail.groups.group(l.spec.Limits); err != nil {
+			return nil, refusal("make a control group", err)
+		}
 	}
 	l.write()
 	exe, err := l.program.file(l.files)
@@ -109,7 +126,9 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 		<-p.ended
 		return nil, err
 	}
-	go l.measure(p)
+	if l.group == nil {
+		go l.measure(p)
+	}
 	if l.spec.Workspace != "" {
 		go l.measureDisk(p)
 	}
@@ -158,6 +177,9 @@ func (l *launch) open() error {
 // kills that with the thread that started it, see the last steps of program.
 func (l *launch) spawn(exe *os.File, p *Process) error {
 	attr := &os.ProcAttr{Env: []string{}, Files: l.files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if l.group != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(l.group.file.Fd())
+	}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -181,7 +203,11 @@ func (l *launch) spawn(exe *os.File, p *Process) error {
 		if first != nil {
 			state, _ = first.Wait()
 		}
-		p.finish(l.status(state))
+		status := l.status(state)
+		if l.group != nil && l.group.close() {
+			p.blame(LimitMemory)
+		}
+		p.finish(status)
 	}()
 	return <-started
 }
