@@ -27,7 +27,7 @@ func fileAttempts() []attempt {
 		{c, "follow an own link", func(b bait) error {
 			link := filepath.Join(b.Workspace, "own")
 			_ = os.Symlink(b.Public, link)
-			defer os.Remove(link)
+			defer func() { _ = os.Remove(link) }()
 			return read(link)
 		}, false},
 		{c, "go up from the workspace", func(b bait) error {
@@ -42,12 +42,12 @@ func fileAttempts() []attempt {
 		{c, "swap a link while it is opened", swapped, false},
 		{c, "link a file into the workspace", func(b bait) error {
 			to := filepath.Join(b.Workspace, "hard")
-			defer os.Remove(to)
+			defer func() { _ = os.Remove(to) }()
 			return errors.Join(os.Link(b.Public, to), read(to))
 		}, false},
 		{c, "link an open file into the workspace", func(b bait) error {
 			to := filepath.Join(b.Workspace, "hardfd")
-			defer os.Remove(to)
+			defer func() { _ = os.Remove(to) }()
 			if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", b.FD), unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW); err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func fileAttempts() []attempt {
 			if err := os.WriteFile(from, []byte("x"), 0o600); err != nil {
 				return err
 			}
-			defer os.Remove(to)
+			defer func() { _ = os.Remove(to) }()
 			return os.Rename(from, to)
 		}, false},
 		{c, "read a descriptor that was left open", func(b bait) error {
@@ -253,8 +253,8 @@ func withFile(b bait, do func(f *os.File) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer func() { _ = os.Remove(f.Name()) }()
+	defer func() { _ = f.Close() }()
 	return do(f)
 }
 
@@ -265,7 +265,7 @@ func created(b bait, nr uintptr, shift int) error {
 	if shift > 0 {
 		args[0] = ^uintptr(99)
 	}
-	defer os.Remove(path)
+	defer func() { _ = os.Remove(path) }()
 	return sys(nr, append(args, str(path), unix.O_CREAT|unix.O_WRONLY, 0o4755)...)
 }
 
@@ -294,12 +294,12 @@ func deviceAttempts() []attempt {
 		}, false},
 		attempt{c, "make a disk", func(b bait) error {
 			path := filepath.Join(b.Workspace, "disk")
-			defer os.Remove(path)
+			defer func() { _ = os.Remove(path) }()
 			return unix.Mknod(path, unix.S_IFBLK|0o600, int(unix.Mkdev(254, 0)))
 		}, false},
 		attempt{c, "make the memory of the machine", func(b bait) error {
 			path := filepath.Join(b.Workspace, "mem")
-			defer os.Remove(path)
+			defer func() { _ = os.Remove(path) }()
 			return unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 1)))
 		}, false},
 		attempt{c, "type on a terminal", func(bait) error { return typed(unix.TIOCSTI) }, false},

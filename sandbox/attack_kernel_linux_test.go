@@ -63,8 +63,14 @@ func namespaceAttempts() []attempt {
 		name string
 		flag uintptr
 	}{
-		{"user", unix.CLONE_NEWUSER}, {"mount", unix.CLONE_NEWNS}, {"process", unix.CLONE_NEWPID}, {"network", unix.CLONE_NEWNET},
-		{"ipc", unix.CLONE_NEWIPC}, {"host name", unix.CLONE_NEWUTS}, {"cgroup", unix.CLONE_NEWCGROUP}, {"time", unix.CLONE_NEWTIME},
+		{"user", unix.CLONE_NEWUSER},
+		{"mount", unix.CLONE_NEWNS},
+		{"process", unix.CLONE_NEWPID},
+		{"network", unix.CLONE_NEWNET},
+		{"ipc", unix.CLONE_NEWIPC},
+		{"host name", unix.CLONE_NEWUTS},
+		{"cgroup", unix.CLONE_NEWCGROUP},
+		{"time", unix.CLONE_NEWTIME},
 	} {
 		list = append(list, attempt{c, "make a " + ns.name + " namespace", func(bait) error {
 			if ns.flag == unix.CLONE_NEWUSER { // not for a process with threads

@@ -54,7 +54,7 @@ func ipcAttempts() []attempt {
 					return err
 				}
 				defer sys(unix.SYS_MQ_UNLINK, str(name)) //nolint:errcheck // it is gone with the jail
-				defer unix.Close(int(fd))
+				defer func() { _ = unix.Close(int(fd)) }()
 			}
 			return nil
 		}, false},
@@ -145,7 +145,7 @@ func limitAttempts() []attempt {
 			if err != nil {
 				return err
 			}
-			defer os.RemoveAll(dir)
+			defer func() { _ = os.RemoveAll(dir) }()
 			return filled(dir, 8, mostTemp/4, 0)
 		}, true},
 		{c, "fill memory through /dev/shm", func(bait) error {
@@ -153,7 +153,7 @@ func limitAttempts() []attempt {
 			if err != nil {
 				return err
 			}
-			defer os.RemoveAll(dir)
+			defer func() { _ = os.RemoveAll(dir) }()
 			return filled(dir, 8, mostTemp/4, 0)
 		}, true},
 		{c, "fill /tmp with empty files", func(bait) error {
@@ -161,7 +161,7 @@ func limitAttempts() []attempt {
 			if err != nil {
 				return err
 			}
-			defer os.RemoveAll(dir)
+			defer func() { _ = os.RemoveAll(dir) }()
 			return filled(dir, 4200, 0, 0)
 		}, true},
 		{c, "write a large file", func(b bait) error { return filled(b.Workspace, 1, mostFile+1, 0) }, true},
@@ -170,13 +170,13 @@ func limitAttempts() []attempt {
 			if err != nil {
 				return err
 			}
-			defer os.Remove(f.Name())
+			defer func() { _ = os.Remove(f.Name()) }()
 			return unix.Fallocate(int(f.Fd()), 0, 0, mostFile+1)
 		}, true},
 		{c, "fill the disk with files", func(b bait) error {
 			dir := filepath.Join(b.Workspace, "many")
 			_ = os.Mkdir(dir, 0o755)
-			defer os.RemoveAll(dir)
+			defer func() { _ = os.RemoveAll(dir) }()
 			return filled(dir, 8, mostFile/2, 700*time.Millisecond)
 		}, true},
 		{c, "open too many files", func(bait) error {
@@ -241,7 +241,7 @@ func filled(dir string, files, size int, keep time.Duration) error {
 	data := make([]byte, size)
 	for i := range files {
 		path := filepath.Join(dir, fmt.Sprintf("fill-%d", i))
-		defer os.Remove(path)
+		defer func() { _ = os.Remove(path) }()
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return err
 		}

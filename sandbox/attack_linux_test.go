@@ -181,7 +181,7 @@ func read(path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	n, err := f.Read(make([]byte, 1))
 	if n == 0 {
 		return errors.Join(errNothing, err)

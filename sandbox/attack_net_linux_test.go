@@ -44,7 +44,7 @@ func networkAttempts() []attempt {
 			if err != nil {
 				return err
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			_ = conn.SetDeadline(time.Now().Add(500 * time.Millisecond))
 			if _, err := conn.Write([]byte("x")); err != nil {
 				return err
@@ -123,8 +123,18 @@ func networkAttempts() []attempt {
 		name   string
 		domain int
 	}{
-		{"XDP", unix.AF_XDP}, {"key management", unix.AF_KEY}, {"bluetooth", unix.AF_BLUETOOTH}, {"CAN", unix.AF_CAN}, {"TIPC", unix.AF_TIPC}, {"RDS", unix.AF_RDS},
-		{"PPP", unix.AF_PPPOX}, {"X.25", unix.AF_X25}, {"NFC", unix.AF_NFC}, {"SMC", unix.AF_SMC}, {"QIPCRTR", unix.AF_QIPCRTR}, {"KCM", unix.AF_KCM},
+		{"XDP", unix.AF_XDP},
+		{"key management", unix.AF_KEY},
+		{"bluetooth", unix.AF_BLUETOOTH},
+		{"CAN", unix.AF_CAN},
+		{"TIPC", unix.AF_TIPC},
+		{"RDS", unix.AF_RDS},
+		{"PPP", unix.AF_PPPOX},
+		{"X.25", unix.AF_X25},
+		{"NFC", unix.AF_NFC},
+		{"SMC", unix.AF_SMC},
+		{"QIPCRTR", unix.AF_QIPCRTR},
+		{"KCM", unix.AF_KCM},
 	} {
 		list = append(list, attempt{c, "get a socket for " + f.name, func(bait) error {
 			var err error
@@ -164,7 +174,7 @@ func connectBy(proto int, b bait) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	return unix.Connect(fd, sockaddr(b))
 }
 
@@ -174,7 +184,7 @@ func fastOpen(b bait) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	err = unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, sockaddr(b))
 	if errors.Is(err, unix.EINPROGRESS) {
 		return nil

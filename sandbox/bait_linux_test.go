@@ -44,9 +44,7 @@ func baits(t *testing.T, workspace string) (b bait, bitten *atomic.Int32) {
 			t.Fatal(err)
 		}
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(workspace), "outside-")
-	check(err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir() // beside the workspace
 	check(os.Chmod(dir, 0o777))
 	b = bait{Outside: dir, Public: filepath.Join(dir, "public"), Secret: filepath.Join(dir, "secret"), Socket: filepath.Join(dir, "socket"), Workspace: workspace}
 	check(os.WriteFile(b.Public, []byte("public canary\n"), 0o644))

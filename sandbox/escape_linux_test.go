@@ -145,11 +145,10 @@ func attackIn(t *testing.T, s *sandbox.Sandbox, role string, b bait, limits sand
 // asOrdinary runs a test of this binary again as user 1000.
 func asOrdinary(t *testing.T, name string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "orpine-ordinary-")
-	if err != nil {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // for somebody else to go through
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	exe := filepath.Join(dir, "sandbox.test")
 	if err := copyFile(exe, self(t)); err != nil {
 		t.Fatal(err)
@@ -180,7 +179,7 @@ func copyFile(to, from string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
 	if err != nil {
 		return err

@@ -22,11 +22,17 @@ type idmaps struct {
 
 // tree opens a share as a mount of its own, with the attributes it has in a jail.
 func (m *idmaps) tree(s share, uid int) (*os.File, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	// Links were followed when the spec was checked: what has become one since is not what was meant.
+	at, err := unix.Openat2(unix.AT_FDCWD, s.outside, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return nil, specf("share %s: %w", s.outside, err)
+	}
+	defer unix.Close(at) //nolint:errcheck // a path
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH)
 	if !s.writable {
 		flags |= unix.AT_RECURSIVE
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, s.outside, flags)
+	fd, err := unix.OpenTree(at, "", flags)
 	if err != nil {
 		return nil, refusal("share "+s.outside, err)
 	}
@@ -34,7 +40,7 @@ func (m *idmaps) tree(s share, uid int) (*os.File, error) {
 	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
 	how := uint(unix.AT_EMPTY_PATH)
 	if s.writable {
-		ns, err := m.of(s.outside, uid)
+		ns, err := m.of(at, uid)
 		if err != nil {
 			_ = f.Close()
 			return nil, err
@@ -61,15 +67,11 @@ func (m *idmaps) tree(s share, uid int) (*os.File, error) {
 	return f, nil
 }
 
-// of returns the namespace for the owner of a path, nil when that is the user of the jail.
-func (m *idmaps) of(path string, uid int) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+// of returns the namespace for the owner of an open path, nil when that is the user of the jail.
+func (m *idmaps) of(fd, uid int) (*os.File, error) {
+	var owner unix.Stat_t
+	if err := unix.Fstat(fd, &owner); err != nil {
 		return nil, fmt.Errorf("workspace: %w", err)
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil, errors.New("workspace: it has no owner")
 	}
 	if int(owner.Uid) == uid && int(owner.Gid) == uid {
 		return nil, nil

@@ -25,8 +25,8 @@ const insideID = 1000
 // The descriptors that the first process of a jail begins with, beside the three of the
 // command and reportFD.
 const (
-	exitFD  = 4 // where it writes the status of the command
-	proxyFD = 5 // over which it hands out the socket of the proxy; what is shared comes after
+	exitFD    = 4 // where it writes the status of the command
+	controlFD = 5 // over which it tells its number and hands out the socket of the proxy; what is shared comes after
 )
 
 // jail starts processes that see almost nothing of the machine.
@@ -34,12 +34,19 @@ type jail struct {
 	config Config
 	root   bool // this process is root of the machine: it maps another user, and owners of files
 	idmaps idmaps
+	groups cgroups
 }
 
 func newJail(c Config) (*jail, error) {
 	// Root of a container without other users is an ordinary user here.
 	j := &jail{config: c, root: os.Geteuid() == 0 && mapped(c.UID)}
-	if err := j.try(); err != nil {
+	j.groups = findCgroups("/proc/self")
+	err := j.try()
+	if err != nil && j.groups.parent != "" {
+		j.groups = cgroups{why: err.Error()} // the meter holds the same limits
+		err = j.try()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return j, nil
@@ -69,6 +76,7 @@ type launch struct {
 	ours    []*os.File // the other ends
 	trees   int        // how many of files, at the end, are what is shared
 	env     []string
+	group   *cgroup // nil = none
 }
 
 func (j *jail) start(ctx context.Context, s Spec) (*Process, error) {
@@ -80,6 +88,9 @@ func (j *jail) start(ctx context.Context, s Spec) (*Process, error) {
 	if err != nil {
 		for _, f := range l.ours {
 			_ = f.Close()
+		}
+		if l.group != nil {
+			l.group.close()
 		}
 		return nil, err
 	}
@@ -93,6 +104,12 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 	if err := l.open(); err != nil {
 		return nil, err
 	}
+	if l.jail.groups.parent != "" {
+		var err error
+		if l.group, err = l.jail.groups.group(l.spec.Limits); err != nil {
+			return nil, refusal("make a control group", err)
+		}
+	}
 	l.write()
 	exe, err := l.program.file(l.files)
 	if err != nil {
@@ -103,17 +120,18 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 	if err := l.spawn(exe, p); err != nil {
 		return nil, err
 	}
-	for _, f := range l.files {
-		_ = f.Close()
-	}
-	l.files = nil
+	go p.watch(ctx, l.spec.Limits.Wall)
 	if err := l.settled(p); err != nil {
 		p.Kill()
 		<-p.ended
 		return nil, err
 	}
-	go p.watch(ctx, l.spec.Limits.Wall)
-	go l.measure(p)
+	if l.group == nil {
+		go l.measure(p)
+	}
+	if l.spec.Workspace != "" {
+		go l.measureDisk(p)
+	}
 	return p, nil
 }
 
@@ -129,15 +147,12 @@ func (l *launch) pipes() error {
 		}
 		l.files, l.ours = append(l.files, w), append(l.ours, r)
 	}
-	if len(l.spec.Network.Allow) == 0 {
-		return nil
-	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	l.files = append(l.files, os.NewFile(uintptr(pair[0]), "proxy"))
-	l.ours = append(l.ours, os.NewFile(uintptr(pair[1]), "proxy"))
+	l.files = append(l.files, os.NewFile(uintptr(pair[0]), "control"))
+	l.ours = append(l.ours, os.NewFile(uintptr(pair[1]), "control"))
 	return nil
 }
 
@@ -158,48 +173,78 @@ func (l *launch) open() error {
 	return nil
 }
 
-// spawn starts the stub. The thread that starts it stays until it has ended: the kernel kills
-// a process with the thread that started it, see the last steps of program.
+// spawn starts the stub. The thread that starts it stays until its jail has ended: the kernel
+// kills that with the thread that started it, see the last steps of program.
 func (l *launch) spawn(exe *os.File, p *Process) error {
-	user, group := os.Geteuid(), os.Getegid()
-	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
-	if l.jail.root {
-		user, group = l.jail.config.UID, l.jail.config.UID
-	}
-	if !l.spec.Network.Host {
-		flags |= unix.CLONE_NEWNET
-	}
-	attr := &os.ProcAttr{
-		Env:   []string{},
-		Files: l.files,
-		Sys: &syscall.SysProcAttr{
-			Cloneflags:                 flags,
-			UidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: user, Size: 1}},
-			GidMappings:                []syscall.SysProcIDMap{{ContainerID: insideID, HostID: group, Size: 1}},
-			GidMappingsEnableSetgroups: l.jail.root,
-			AmbientCaps:                []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP, unix.CAP_NET_ADMIN},
-			Setsid:                     true,
-			Pdeathsig:                  syscall.SIGKILL,
-		},
+	attr := &os.ProcAttr{Env: []string{}, Files: l.files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if l.group != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(l.group.file.Fd())
 	}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		first, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{"orpine-jail"}, attr)
-		if err == nil {
+		stub, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{"orpine-jail"}, attr)
+		if err != nil {
+			started <- refusal("execute the jail", err)
+			return
+		}
+		for _, f := range l.files { // so that the last to hold them is the process
+			_ = f.Close()
+		}
+		first, err := l.adopt()
+		p.kill = func() {}
+		if first != nil {
 			p.first, p.kill = first.Pid, func() { _ = first.Kill() }
 		}
 		started <- err
-		if err == nil {
-			state, _ := first.Wait()
-			p.finish(l.status(state))
+		_, _ = stub.Wait() // it has ended, or is about to
+		var state *os.ProcessState
+		if first != nil {
+			state, _ = first.Wait()
 		}
+		status := l.status(state)
+		if l.group != nil && l.group.close() {
+			p.blame(LimitMemory)
+		}
+		p.finish(status)
 	}()
-	if err := <-started; err != nil {
-		return refusal("start a process in namespaces of its own", err)
+	return <-started
+}
+
+// adopt takes over the first process of the jail, which the stub has forked as a child of this
+// one, and maps its users. It is nil when the stub could not, and has reported why.
+func (l *launch) adopt() (*os.Process, error) {
+	var number [4]byte
+	if n, _ := l.ours[controlFD].Read(number[:]); n < len(number) {
+		return nil, nil
 	}
-	return nil
+	first, err := os.FindProcess(int(binary.NativeEndian.Uint32(number[:])))
+	if err != nil {
+		return nil, fmt.Errorf("find the first process of the jail: %w", err)
+	}
+	user, group := os.Geteuid(), os.Getegid()
+	if l.jail.root {
+		user, group = l.jail.config.UID, l.jail.config.UID
+	} else if err := os.WriteFile(fmt.Sprintf("/proc/%d/setgroups", first.Pid), []byte("deny"), 0); err != nil {
+		_ = first.Kill()
+		return first, refusal("map groups", err)
+	}
+	for _, m := range []struct {
+		name string
+		id   int
+	}{{"uid_map", user}, {"gid_map", group}} {
+		line := fmt.Sprintf("%d %d 1\n", insideID, m.id)
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", first.Pid, m.name), []byte(line), 0); err != nil {
+			_ = first.Kill()
+			return first, refusal("map users", err)
+		}
+	}
+	if _, err := l.ours[controlFD].Write([]byte{1}); err != nil {
+		_ = first.Kill()
+		return first, fmt.Errorf("tell the jail to go on: %w", err)
+	}
+	return first, nil
 }
 
 // status is how the command ended, as the first process of the jail has reported, or how that
@@ -221,7 +266,8 @@ func (l *launch) status(first *os.ProcessState) syscall.WaitStatus {
 // settled waits until the command has been executed. Nothing else holds the other end of the
 // report then.
 func (l *launch) settled(p *Process) error {
-	defer l.ours[reportFD].Close() //nolint:errcheck // only read
+	defer l.ours[reportFD].Close()  //nolint:errcheck // only read
+	defer l.ours[controlFD].Close() //nolint:errcheck // there is no more to say
 	if len(l.spec.Network.Allow) > 0 {
 		if err := l.serve(p); err != nil {
 			return err
@@ -250,12 +296,11 @@ func (l *launch) settled(p *Process) error {
 
 // serve starts the proxy on the socket that the jail hands out.
 func (l *launch) serve(p *Process) error {
-	sock := l.ours[proxyFD]
-	defer sock.Close() //nolint:errcheck // only read
+	sock := l.ours[controlFD]
 	oob := make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(int(sock.Fd()), make([]byte, 1), oob, unix.MSG_CMSG_CLOEXEC)
 	if err != nil || n == 0 {
-		return nil //nolint:nilerr // it failed before, and the report says at what
+		return nil // it failed before, and the report says at what
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:n])
 	if err != nil || len(messages) != 1 {
@@ -308,9 +353,9 @@ func refusal(what string, err error) error {
 		mend = "it needs Linux 5.12 or newer, with user namespaces and seccomp"
 	case errors.Is(err, unix.ENOSPC):
 		mend = "raise the sysctls user.max_user_namespaces, user.max_net_namespaces and user.max_mnt_namespaces"
-	case errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "start"):
+	case errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "execute"):
 		mend = "set the sysctl vm.memfd_noexec to 0 or 1"
-	case errors.Is(err, unix.EPERM) && strings.HasPrefix(what, "start"):
+	case errors.Is(err, unix.EPERM) && (what == forking || strings.HasPrefix(what, "map")):
 		mend = "user namespaces are forbidden here: set the sysctls kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or start the container with a seccomp profile that allows them"
 	case errors.Is(err, unix.EPERM) && what == mountingProc:
 		mend = "the /proc of this machine is partly hidden, as in a container: start the container with an unmasked /proc (Docker: --security-opt systempaths=unconfined)"

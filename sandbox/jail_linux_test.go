@@ -62,8 +62,16 @@ func TestWorkspace(t *testing.T) {
 	}
 	if os.Getuid() == 0 {
 		t.Run("ordinary", func(t *testing.T) {
-			asOrdinary(t, "^(TestWorkspace|TestRun|TestStreams|TestEnd|TestFiles|TestMany|TestAllowList|TestOrphans|TestLimits)$")
+			asOrdinary(t, "^(TestWorkspace|TestRun|TestStreams|TestEnd|TestFiles|TestMany|TestAllowList|TestOrphans|TestLimits|TestOutOfMemory)$")
 		})
+	}
+}
+
+// TestOutOfMemory: when the machine has no memory left the kernel ends a jail before anything
+// else.
+func TestOutOfMemory(t *testing.T) {
+	if _, out, _ := sh(t, box(t, ""), sandbox.Spec{}, "cat /proc/self/oom_score_adj"); out != "900\n" {
+		t.Errorf("got %q", out)
 	}
 }
 
@@ -73,8 +81,8 @@ func TestNothingLeftOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	defer w.Close()
+	defer func() { _ = r.Close() }()
+	defer func() { _ = w.Close() }()
 	for _, f := range []*os.File{r, w} {
 		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), syscall.F_SETFD, 0); errno != 0 {
 			t.Fatal(errno)
@@ -192,17 +200,24 @@ func TestHostNetwork(t *testing.T) {
 // fetch is what a process of TestAllowList does.
 func fetch() {
 	method, target, _ := strings.Cut(os.Getenv("REQUEST"), " ")
-	report := func(res *http.Response, err error) {
+	do := func(c *http.Client, req *http.Request) {
+		res, err := c.Do(req)
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
+		defer func() { _ = res.Body.Close() }()
 		body, _ := io.ReadAll(res.Body)
 		fmt.Println(res.StatusCode, string(body))
 	}
 	switch method {
 	case "DIRECT":
-		report((&http.Client{Transport: &http.Transport{}}).Get("http://" + target))
+		req, err := http.NewRequest(http.MethodGet, "http://"+target, nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		do(&http.Client{Transport: &http.Transport{}}, req)
 	case "CONNECT":
 		conn, err := net.Dial("tcp", strings.TrimPrefix(os.Getenv("HTTPS_PROXY"), "http://"))
 		if err != nil {
@@ -226,7 +241,7 @@ func fetch() {
 			fmt.Println(err)
 			return
 		}
-		report(http.DefaultClient.Do(req)) // which goes by the environment
+		do(&http.Client{}, req) // which goes by the environment
 	}
 }
 

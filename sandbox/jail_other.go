@@ -15,4 +15,4 @@ func newJail(Config) (*jail, error) {
 
 func (*jail) start(context.Context, Spec) (*Process, error) { return nil, nil }
 
-func jailNotes() []string { return nil }
+func (*jail) notes() []string { return nil }

@@ -22,46 +22,52 @@ const (
 	diskFree = 512 << 20
 )
 
-// measure kills the process when all that runs in its jail together is beyond a limit which
-// the kernel holds each process to at most: memory, and what the workspace has grown by.
+// measure kills the process when all that runs in its jail holds more memory than it may. The
+// kernel holds each process to as much, but does not add them up.
 func (l *launch) measure(p *Process) {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
-	var before int64
-	var next time.Time
-	if l.spec.Workspace != "" {
-		began := time.Now()
-		before = usage(l.spec.Workspace)
-		next = began.Add(20*time.Since(began) + 4*measureEvery)
-	}
 	for {
 		select {
 		case <-p.ended:
 			return
-		case now := <-tick.C:
+		case <-tick.C:
 			if resident(p.first) > l.spec.Limits.Memory {
 				p.end(LimitMemory)
 				return
 			}
-			if l.spec.Workspace == "" {
-				continue
-			}
-			var st unix.Statfs_t
-			if unix.Statfs(l.spec.Workspace, &st) == nil && st.Blocks > 0 && st.Bavail*uint64(st.Bsize) < min(diskFree, st.Blocks*uint64(st.Bsize)/20) {
-				p.end(LimitDisk)
-				return
-			}
-			if now.Before(next) {
-				continue
-			}
-			grown := usage(l.spec.Workspace) - before
-			next = now.Add(20*time.Since(now) + 4*measureEvery) // a twentieth of the time at most
-			if grown > l.spec.Limits.Disk {
-				p.end(LimitDisk)
-				return
-			}
 		}
 	}
+}
+
+// measureDisk kills the process when the workspace has grown by more than it may, or when its
+// file system is nearly full. To look takes a twentieth of the time at most, however many
+// files there are.
+func (l *launch) measureDisk(p *Process) {
+	began := time.Now()
+	before := usage(l.spec.Workspace)
+	for {
+		pause := 20*time.Since(began) + 4*measureEvery
+		select {
+		case <-p.ended:
+			return
+		case <-time.After(pause):
+		}
+		began = time.Now()
+		if full(l.spec.Workspace) || usage(l.spec.Workspace)-before > l.spec.Limits.Disk {
+			p.end(LimitDisk)
+			return
+		}
+	}
+}
+
+func full(dir string) bool {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil || st.Blocks == 0 {
+		return false
+	}
+	size := uint64(st.Bsize)
+	return st.Bavail*size < min(diskFree, st.Blocks*size/20)
 }
 
 // resident is how much memory a process and all beneath it hold. Memory that two of them share

@@ -34,20 +34,12 @@ func startBare(ctx context.Context, s Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	var theirs, ours []*os.File
-	defer func() { closeAll(theirs) }()
-	for i := range 3 {
-		r, w, err := os.Pipe()
-		if err != nil {
-			cleanup()
-			closeAll(ours)
-			return nil, fmt.Errorf("open the pipes of a process: %w", err)
-		}
-		if i == 0 { // stdin is read, the others are written
-			r, w = w, r
-		}
-		theirs, ours = append(theirs, w), append(ours, r)
+	theirs, ours, err := barePipes()
+	if err != nil {
+		cleanup()
+		return nil, fmt.Errorf("open the pipes of a process: %w", err)
 	}
+	defer closeAll(theirs)
 	proc, err := os.StartProcess(path, s.Command, &os.ProcAttr{
 		Dir: dir, Env: append(env, files...), Files: theirs, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
@@ -83,6 +75,23 @@ func startBare(ctx context.Context, s Spec) (*Process, error) {
 	}()
 	go p.watch(ctx, s.Limits.Wall)
 	return p, nil
+}
+
+// barePipes opens the three streams of a process, both ends.
+func barePipes() (theirs, ours []*os.File, err error) {
+	for i := range 3 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			closeAll(theirs)
+			closeAll(ours)
+			return nil, nil, err
+		}
+		if i == 0 { // stdin is read, the others are written
+			r, w = w, r
+		}
+		theirs, ours = append(theirs, w), append(ours, r)
+	}
+	return theirs, ours, nil
 }
 
 func closeAll(files []*os.File) {

@@ -13,10 +13,10 @@ type Report struct {
 // few milliseconds.
 func Probe() []Report {
 	j := Report{Tier: TierJail}
-	if _, err := New(Config{}); err != nil {
+	if s, err := New(Config{}); err != nil {
 		j.Err = err
 	} else {
-		j.Notes = jailNotes()
+		j.Notes = s.notes()
 	}
 	none := Report{Tier: TierNone}
 	if runtime.GOOS == "windows" {

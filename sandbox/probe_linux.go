@@ -5,7 +5,6 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"os"
 )
 
 // try starts a jail around a command that cannot be there: if that is all that fails, the
@@ -18,9 +17,14 @@ func (j *jail) try() error {
 	return err
 }
 
-func jailNotes() []string {
-	notes := []string{"memory is counted by looking at the processes twenty times a second: one that is quick gets over its limit for a moment"}
-	if os.Geteuid() != 0 {
+// notes says what the jail of this machine lacks all the same.
+func (j *jail) notes() []string {
+	var notes []string
+	if j.groups.parent == "" {
+		notes = append(notes, "memory is counted by looking at the processes twenty times a second, because "+j.groups.why+
+			"; in a unit of systemd, Delegate=memory pids and DelegateSubgroup=main leave one")
+	}
+	if !j.root {
 		notes = append(notes, "processes run as the user of this program: they keep its groups, and read what it may read of the directories that are shared")
 	}
 	return notes

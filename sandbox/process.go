@@ -52,12 +52,17 @@ const (
 func (p *Process) Kill() { p.end(LimitCanceled) }
 
 func (p *Process) end(why Limit) {
+	p.blame(why)
+	p.kill()
+}
+
+// blame records why the process is ended; the first reason counts.
+func (p *Process) blame(why Limit) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.cause == "" {
 		p.cause = why
 	}
-	p.mu.Unlock()
-	p.kill()
 }
 
 // Wait waits for the end of the process. What it wrote can still be read then. It may be

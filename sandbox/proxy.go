@@ -164,29 +164,35 @@ func readRequest(in *bufio.Reader) (request, error) {
 	if !address(r.host, r.port) {
 		return request{}, fmt.Errorf("%q is no address", u.Host)
 	}
-	var b strings.Builder
-	if control(u.RequestURI()) || strings.Contains(u.RequestURI(), " ") {
-		return request{}, errors.New("the target has a control character")
+	r.head, err = forwarded(method, u, headers)
+	return r, err
+}
+
+// forwarded is the head of a request as the other side is sent it, for one request alone.
+func forwarded(method string, u *url.URL, headers textproto.MIMEHeader) (string, error) {
+	target := u.RequestURI()
+	if control(target) || strings.Contains(target, " ") {
+		return "", errors.New("the target has a control character")
 	}
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, u.RequestURI(), u.Host)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, target, u.Host)
 	for name, values := range headers {
 		switch name {
 		case "Host", "Connection", "Proxy-Connection", "Proxy-Authorization", "Keep-Alive", "Upgrade":
 			continue
 		}
 		if strings.ContainsAny(name, " \t\"(),/:;<=>?@[\\]{}") || control(name) {
-			return request{}, fmt.Errorf("%q is no name of a header", name)
+			return "", fmt.Errorf("%q is no name of a header", name)
 		}
 		for _, v := range values {
 			if control(v) {
-				return request{}, fmt.Errorf("header %s has a control character", name)
+				return "", fmt.Errorf("header %s has a control character", name)
 			}
 			fmt.Fprintf(&b, "%s: %s\r\n", name, v)
 		}
 	}
 	b.WriteString("Connection: close\r\n\r\n")
-	r.head = b.String()
-	return r, nil
+	return b.String(), nil
 }
 
 // address reports whether a host and a port have only what a name or an IP address has.

@@ -124,6 +124,7 @@ func (l Limits) orDefaults() Limits {
 type Sandbox struct {
 	config Config
 	start  func(ctx context.Context, s Spec) (*Process, error)
+	notes  func() []string // what it lacks, for Probe
 }
 
 // New makes a sandbox. Errors: a [RefusedError] where this machine cannot do what the tier
@@ -143,7 +144,7 @@ func New(c Config) (*Sandbox, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.start = j.start
+		s.start, s.notes = j.start, j.notes
 	case TierNone:
 		s.start = startBare
 	case TierInProc, TierWASM:

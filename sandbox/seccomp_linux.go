@@ -32,7 +32,7 @@ type test struct {
 
 func bits(arg, mask uint32) test  { return test{arg: arg, code: unix.BPF_JSET, value: mask} }
 func is(arg, value uint32) test   { return test{arg: arg, code: unix.BPF_JEQ, value: value} }
-func not(arg, value uint32) test  { return test{arg: arg, code: unix.BPF_JEQ, value: value, not: true} }
+func not(value uint32) test       { return test{code: unix.BPF_JEQ, value: value, not: true} } // the first
 func above(arg, most uint32) test { return test{arg: arg, code: unix.BPF_JGT, value: most} }
 func large(arg uint32) test {
 	return test{arg: arg, high: true, code: unix.BPF_JEQ, not: true} // 4 GB and more
@@ -78,7 +78,7 @@ func denyList() filter {
 		unix.SYS_DELETE_MODULE, unix.SYS_REBOOT, unix.SYS_SYSLOG, unix.SYS_ACCT, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_VHANGUP,
 		unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX, unix.SYS_LOOKUP_DCOOKIE, unix.SYS_NFSSERVCTL,
 		unix.SYS_FANOTIFY_INIT, unix.SYS_FANOTIFY_MARK)
-	f.denyIf(unix.EPERM, unix.SYS_PERSONALITY, not(0, 0), not(0, 0xffffffff))
+	f.denyIf(unix.EPERM, unix.SYS_PERSONALITY, not(0), not(0xffffffff))
 	// Keys belong to a user, not to a namespace of processes.
 	f.deny(unix.EPERM, unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY)
 	// A queue of system calls that no filter sees.
@@ -91,7 +91,7 @@ func denyList() filter {
 	f.denyIf(unix.EPERM, unix.SYS_IOCTL, is(1, unix.TIOCSETD))
 	// Sockets: what has no namespace, such as vsock, and what is large and seldom looked at.
 	for _, nr := range []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR} {
-		f.denyIf(unix.EAFNOSUPPORT, nr, not(0, unix.AF_UNIX), not(0, unix.AF_INET), not(0, unix.AF_INET6))
+		f.denyIf(unix.EAFNOSUPPORT, nr, not(unix.AF_UNIX), not(unix.AF_INET), not(unix.AF_INET6))
 		f.denyIf(unix.EPROTONOSUPPORT, nr, is(2, unix.IPPROTO_MPTCP))
 	}
 	// Memory that no limit of a process counts.

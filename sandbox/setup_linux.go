@@ -17,6 +17,7 @@ import (
 // What steps are called that are looked for when they fail.
 const (
 	executing    = "execute the command"
+	forking      = "start a process in namespaces of its own"
 	mountingProc = "mount /proc"
 )
 
@@ -40,7 +41,9 @@ func (l *launch) write() {
 	}
 
 	p.must("close what was left open", unix.SYS_CLOSE_RANGE, uint64(len(l.files)), 1<<32-1)
+	l.namespaces()
 	p.try(unix.SYS_UMASK, 0)
+	l.outOfMemory()
 	l.identity()
 	l.root()
 	l.system()
@@ -59,14 +62,42 @@ func (l *launch) write() {
 	p.must("make the root read-only", unix.SYS_MOUNT_SETATTR, cwd, p.str("/"), 0, mountAttr(p, true), 32)
 	l.privileges()
 
-	child := p.fork("start the command")
+	child := p.fork("start the command", 0, 0)
 	p.try(unix.SYS_CLOSE_RANGE, 0, reportFD)
+	p.try(unix.SYS_CLOSE, controlFD)
 	status := p.words(0)
 	p.add("wait for the command", thenWait, unix.SYS_WAIT4, []uint64{1<<64 - 1, status})
 	p.try(unix.SYS_WRITE, exitFD, status, 4)
 	p.try(unix.SYS_EXIT_GROUP, 0)
 	child()
 	l.command()
+}
+
+// namespaces forks the process that everything in the jail is beneath, as a child of this one,
+// tells its number and ends. That process waits until its users are mapped. This program does
+// not fork it itself, because a fork with a user namespace copies the tables of all its memory.
+func (l *launch) namespaces() {
+	p := &l.program
+	flags := uint64(unix.CLONE_PARENT | unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	if !l.spec.Network.Host {
+		flags |= unix.CLONE_NEWNET
+	}
+	pid := p.words(0)
+	child := p.fork(forking, flags, pid)
+	p.try(unix.SYS_WRITE, controlFD, pid, 4)
+	p.try(unix.SYS_EXIT_GROUP, 0)
+	child()
+	p.must("wait for its users", unix.SYS_READ, controlFD, pid, 1)
+}
+
+// outOfMemory makes the processes of a jail the first that the kernel kills when the machine has
+// no memory left. Where it cannot be set nothing depends on it.
+func (l *launch) outOfMemory() {
+	p := &l.program
+	fd := uint64(len(l.files)) // the lowest that is free
+	p.try(unix.SYS_OPENAT, cwd, p.str("/proc/self/oom_score_adj"), unix.O_WRONLY)
+	p.try(unix.SYS_WRITE, fd, p.str("900"), 3)
+	p.try(unix.SYS_CLOSE, fd)
 }
 
 // identity becomes the one user and group of the jail. The groups of this process stay where
@@ -177,18 +208,18 @@ func (l *launch) system() {
 		if err != nil {
 			continue
 		}
-		real, err := filepath.EvalSymlinks(path)
+		target, err := filepath.EvalSymlinks(path)
 		switch {
 		case err != nil:
-		case strings.HasPrefix(real, "/usr/"):
+		case strings.HasPrefix(target, "/usr/"):
 			l.mkdir(filepath.Dir(path))
-			p.must("link "+path, unix.SYS_SYMLINK, p.str(real), p.str(path))
+			p.must("link "+path, unix.SYS_SYMLINK, p.str(target), p.str(path))
 		case info.IsDir():
 			l.mkdir(path)
-			l.bind(real, path, true)
+			l.bind(target, path, true)
 		default:
 			l.touch(path)
-			l.bind(real, path, true)
+			l.bind(target, path, true)
 		}
 	}
 	l.text("/etc/passwd", []byte("agent:x:1000:1000:agent:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"), 0o444)
@@ -250,13 +281,27 @@ func (l *launch) shares() {
 		} else {
 			l.touch(s.inside)
 		}
+		tree := uint64(first + i)
 		if !l.jail.root {
-			l.bind(s.outside, s.inside, !s.writable)
-			continue
+			tree = l.tree(s)
 		}
-		p.must("show "+s.inside, unix.SYS_MOVE_MOUNT, uint64(first+i), p.str(""), cwd, p.str(s.inside), unix.MOVE_MOUNT_F_EMPTY_PATH)
+		p.must("show "+s.inside, unix.SYS_MOVE_MOUNT, tree, p.str(""), cwd, p.str(s.inside), unix.MOVE_MOUNT_F_EMPTY_PATH)
+		if !l.jail.root {
+			p.try(unix.SYS_CLOSE_RANGE, uint64(first), 1<<32-1)
+		}
 	}
 	p.try(unix.SYS_CLOSE_RANGE, uint64(first), 1<<32-1)
+}
+
+// tree opens a share as idmaps.tree does, without its sight and under the same owner.
+func (l *launch) tree(s share) uint64 {
+	p := &l.program
+	fd := uint64(len(l.files))                                              // the lowest that is free
+	how := p.words(unix.O_PATH|unix.O_CLOEXEC, 0, unix.RESOLVE_NO_SYMLINKS) // struct open_how
+	p.must("find "+s.outside, unix.SYS_OPENAT2, cwd, p.str("/old"+s.outside), how, 24)
+	p.must("share "+s.outside, unix.SYS_OPEN_TREE, fd, p.str(""), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|empty|recursive)
+	p.must("protect "+s.outside, unix.SYS_MOUNT_SETATTR, fd+1, p.str(""), empty|recursive, mountAttr(p, !s.writable), 32)
+	return fd + 1
 }
 
 // network brings up the loopback device, and hands out the socket of the proxy: it belongs to
@@ -283,9 +328,8 @@ func (l *launch) network() {
 	rights := unix.UnixRights(int(fd))
 	iov := p.words(p.bytes([]byte{0}), 1)
 	msg := p.words(0, 0, iov, 1, p.bytes(rights), uint64(len(rights)), 0) // struct msghdr
-	p.must("hand out the socket of the proxy", unix.SYS_SENDMSG, proxyFD, msg, 0)
+	p.must("hand out the socket of the proxy", unix.SYS_SENDMSG, controlFD, msg, 0)
 	p.must("close the socket of the proxy", unix.SYS_CLOSE, fd)
-	p.must("close a socket", unix.SYS_CLOSE, proxyFD)
 }
 
 func (l *launch) proxyEnv() []string {
@@ -293,15 +337,15 @@ func (l *launch) proxyEnv() []string {
 		return nil
 	}
 	url := "http://127.0.0.1:" + strconv.Itoa(proxyPort)
-	return []string{"HTTP_PROXY=" + url, "HTTPS_PROXY=" + url, "http_proxy=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
+	return []string{"HTTP_PROXY=" + url, "HTTPS_PROXY=" + url, "http_proxy=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1", "NODE_USE_ENV_PROXY=1"}
 }
 
 // hostNetwork shows what names are resolved with.
 func (l *launch) hostNetwork() {
 	for _, path := range []string{"/etc/hosts", "/etc/resolv.conf"} {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
+		if target, err := filepath.EvalSymlinks(path); err == nil {
 			l.touch(path)
-			l.bind(real, path, true)
+			l.bind(target, path, true)
 		}
 	}
 }

@@ -89,18 +89,18 @@ func place(path string) (share, error) {
 	if !filepath.IsAbs(path) {
 		return share{}, specf("%s: write a whole path", path)
 	}
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return share{}, err
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(target)
 	if err != nil {
 		return share{}, err
 	}
-	for _, p := range []string{real, filepath.Clean(path)} {
+	for _, p := range []string{target, filepath.Clean(path)} {
 		if slices.Contains(reserved[:], p) || slices.ContainsFunc(closed[:], func(dir string) bool { return strings.HasPrefix(p, dir) }) {
 			return share{}, specf("%s cannot be shared with a jail; name a directory beneath it, or elsewhere", p)
 		}
 	}
-	return share{outside: real, inside: filepath.Clean(path), dir: info.IsDir()}, nil
+	return share{outside: target, inside: filepath.Clean(path), dir: info.IsDir()}, nil
 }

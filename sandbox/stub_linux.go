@@ -13,16 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The first process of a jail is not Go. To start this program a second time would cost tens
-// of milliseconds, and a fork of it would carry a copy of its memory, keys and all, into the
-// jail. What is started instead is a program of some hundred bytes, the stub, that goes
-// through a list of system calls which the parent has drawn up, see [program]. It is
-// assembled with this package, and becomes an executable in memory for each jail.
-//
-// stub is that program; it is never called.
-func stub()
-
-// stubCode is where the code of stub begins.
+// stubCode is where the code of the stub begins, the program that is the first process of a
+// jail. That is not Go: to start this program a second time would cost tens of milliseconds,
+// and a fork of it would carry a copy of its memory, keys and all, into the jail. The stub has
+// some hundred bytes and goes through a list of system calls which the parent has drawn up, see
+// [program]. It is assembled with this package, and copied into an executable in memory for
+// each jail.
 func stubCode() unsafe.Pointer
 
 const (
@@ -105,11 +101,15 @@ func (p *program) must(name string, nr uint64, args ...uint64) { p.add(name, the
 // try adds a system call of which the result does not matter.
 func (p *program) try(nr uint64, args ...uint64) { p.add("", thenGoOn, nr, args) }
 
-// fork adds a fork. The function that is returned says that the child goes on with what is
-// added next; what is added before it is for the parent.
-func (p *program) fork(name string) (child func()) {
+// fork adds a fork, into new namespaces where flags say so; the number of the child is put at
+// the address pid. The function that is returned says that the child goes on with what is added
+// next; what is added before that is for the parent.
+func (p *program) fork(name string, flags, pid uint64) (child func()) {
 	at := len(p.ops)
-	p.must(name, unix.SYS_CLONE, uint64(unix.SIGCHLD))
+	if pid != 0 {
+		flags |= unix.CLONE_PARENT_SETTID
+	}
+	p.must(name, unix.SYS_CLONE, flags|uint64(unix.SIGCHLD), 0, pid)
 	return func() { p.ops[at].then = opsAt + uint64(len(p.ops))*uint64(unsafe.Sizeof(op{})) }
 }
 
@@ -131,12 +131,12 @@ func (p *program) file(files []*os.File) (*os.File, error) {
 		above = max(above, int(f.Fd())+64)
 	}
 	fd, err := unix.MemfdCreate("orpine-jail", unix.MFD_CLOEXEC|unix.MFD_EXEC)
-	if err == unix.EINVAL { //nolint:errorlint // a bare errno; older than Linux 6.3: every memfd may be executed
+	if err == unix.EINVAL { // older than Linux 6.3: every memfd may be executed
 		fd, err = unix.MemfdCreate("orpine-jail", unix.MFD_CLOEXEC)
 	}
 	if err != nil {
 		mend := "set the sysctl vm.memfd_noexec to 0 or 1"
-		if err == unix.ENOSYS { //nolint:errorlint // as above
+		if err == unix.ENOSYS {
 			mend = "memfd_create is filtered, as in another jail: start this program outside of that"
 		}
 		return nil, &RefusedError{Missing: "cannot make an executable in memory", Mend: mend, Err: err}

@@ -257,7 +257,20 @@ func (t *commandTool) parse() error {
 		}
 		t.argv = append(t.argv, part)
 	}
-	for name, value := range d.Env {
+	if err := checkEnv(d.Env); err != nil {
+		return err
+	}
+	if d.Stdin != "" && d.Stdin != "json" {
+		var err error
+		if t.stdin, err = parseTemplate(d.Stdin); err != nil {
+			return fmt.Errorf("stdin: %w", err)
+		}
+	}
+	return t.parseSecrets()
+}
+
+func checkEnv(env map[string]string) error {
+	for name, value := range env {
 		part, err := parseTemplate(value)
 		if err != nil {
 			return fmt.Errorf("env %s: %w", name, err)
@@ -269,12 +282,11 @@ func (t *commandTool) parse() error {
 			return fmt.Errorf("env %s: arguments of the call have their place in command and stdin", name)
 		}
 	}
-	if d.Stdin != "" && d.Stdin != "json" {
-		var err error
-		if t.stdin, err = parseTemplate(d.Stdin); err != nil {
-			return fmt.Errorf("stdin: %w", err)
-		}
-	}
+	return nil
+}
+
+func (t *commandTool) parseSecrets() error {
+	d := t.declared
 	for _, name := range slices.Sorted(maps.Keys(d.Secrets)) {
 		part, err := parseTemplate(d.Secrets[name])
 		switch {

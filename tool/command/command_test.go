@@ -21,7 +21,7 @@ import (
 )
 
 // dispatch calls a tool as an agent does, through the one door.
-func dispatch(t *testing.T, ctx context.Context, made tool.Tool, args string) tool.Result {
+func dispatch(ctx context.Context, t *testing.T, made tool.Tool, args string) tool.Result {
 	t.Helper()
 	r, err := tool.NewRegistry(made)
 	if err != nil {
@@ -92,7 +92,7 @@ func TestCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := dispatch(t, t.Context(), made, c.args)
+			got := dispatch(t.Context(), t, made, c.args)
 			want, cut := strings.CutSuffix(c.want, "…")
 			if got.Error != c.failed || (got.Content != want && !cut) || !strings.HasPrefix(got.Content, want) {
 				t.Errorf("got %v %q\nwant %v %q", got.Error, got.Content, c.failed, c.want)
@@ -122,7 +122,7 @@ func TestShell(t *testing.T) {
 		{"cat /etc/shadow", "The command ended with exit code 1.\nError output:\ncat: /etc/shadow: No such file or directory", true},
 	} {
 		args, _ := json.Marshal(map[string]string{"command": c.script})
-		got := dispatch(t, t.Context(), made, string(args))
+		got := dispatch(t.Context(), t, made, string(args))
 		if want := strings.TrimPrefix(c.want, "Output:\n"); got.Content != c.want && (c.failed || got.Content != want) || got.Error != c.failed {
 			t.Errorf("%s: got %+v, want %q", c.script, got, c.want)
 		}
@@ -148,7 +148,7 @@ func TestRefusedDeclarations(t *testing.T) {
 		{`{"command":["ls","${args.a"]}`, "no end"},
 		{`{"command":["ls"],"secrets":{"A":"plain"}}`, "no ${secret:NAME}"},
 		{`{"command":["ls"],"secrets":{"A":"${secret:B}"},"env":{"A":"x"}}`, "under env too"},
-		{`{"command":["ls"],"netwrok":{}}`, "unknown field"},
+		{`{"command":["ls"],"nework":{}}`, "unknown field"},
 		{`{"command":["ls"],"max_output":-1}`, "max_output"},
 		{`{"command":["ls\u0000"]}`, "zero byte"},
 		{`[]`, "cannot unmarshal"},
@@ -201,7 +201,7 @@ func TestProgress(t *testing.T) {
 		}
 		lines = append(lines, line.Line)
 	}})
-	got := dispatch(t, ctx, made, `{}`)
+	got := dispatch(ctx, t, made, `{}`)
 	if want := []string{"key r/0/1", "[secret TOKEN]", "last"}; !slices.Equal(lines, want) {
 		t.Errorf("got %q, want %q", lines, want)
 	}
@@ -261,7 +261,7 @@ func TestTierNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := dispatch(t, t.Context(), made, `{}`); got.Content != here+"\n" {
+	if got := dispatch(t.Context(), t, made, `{}`); got.Content != here+"\n" {
 		t.Errorf("got %q, want %q", got.Content, here)
 	}
 	if !made.Spec().Flow.Egress {
