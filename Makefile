@@ -7,7 +7,7 @@ LINT_VERSION = v2.15.0
 LINT = bin/golangci-lint-$(LINT_VERSION)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test check lint race fuzz crash soak bench bench-crowd bench-peers clean help
+.PHONY: build test check lint race fuzz crash soak conformance bench bench-crowd bench-peers clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,8 @@ test: ## run all tests, and say how many crash points they went through
 	@command -v strace >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] \
 	  || { apt-get update && apt-get install -y --no-install-recommends strace; } >/dev/null \
 	  || echo "no strace: flushes of the disk are not counted"
+	@command -v npm >/dev/null || echo "no npm: the reference servers of MCP are not tried"
+	@! command -v npm >/dev/null || $(NPM) --prefix tool/mcp/testdata/servers
 	go vet ./...
 	go test -timeout 15m ./...
 	@go test -v -run 'CrashEverywhere$$' ./engine/embedded ./agent | grep 'crash points:\|crash points$$'
@@ -59,6 +61,11 @@ soak: ## run the long forms of the crash, simulation and planted bug tests (an h
 	go test -count=1 -timeout 24h -v -run '^TestKillStorm$$' ./cmd/orpine -kills $(N)
 	go test -count=1 -timeout 1h -v -run '^TestClientCuts$$' ./cmd/orpine -clientcuts 200
 	go test -count=1 -timeout 1h -v -run '^TestTauTasks$$' ./cmd/orpine -taukills 20
+
+NPM = npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+conformance: ## run the public conformance suite of MCP against client and server (240 MB from npm)
+	$(NPM) --prefix tool/mcp/testdata/suite
+	go test -count=1 -v -run '^TestConformance$$' ./tool/mcp ./server/mcp
 
 BENCHTIME = 2
 bench: build ## run the benchmarks: of the rooms, then each workload for BENCHTIME seconds

@@ -185,6 +185,9 @@ func (t *mcpTool) same(ctx context.Context, w *wire) (bool, tool.Result, error) 
 	if live == nil {
 		return false, t.refuse("the server %s has no such tool any more", t.server), nil
 	}
+	if w.checked(live, t.listed.Hash) {
+		return true, tool.Result{}, nil
+	}
 	now, err := asListed(t.server, live)
 	if err != nil {
 		return false, t.refuse("the tool has changed since it was listed, and cannot be used: %v", err), nil
@@ -193,6 +196,7 @@ func (t *mcpTool) same(ctx context.Context, w *wire) (bool, tool.Result, error) 
 		return false, t.refuse("the tool has changed since it was listed: %s. It is not called until a person has looked at it with: orpine mcp trust %s",
 			summary(pinOf(t.server, t.listed), pinOf(t.server, now)), t.server), nil
 	}
+	w.check(live, now.Hash)
 	return true, tool.Result{}, nil
 }
 
@@ -312,7 +316,8 @@ func (t *mcpTool) landed(ctx context.Context, f *flight, a asking) (tool.Result,
 	status := int(f.reach.status.Load())
 	_, said := errors.AsType[*jsonrpc.Error](f.err)
 	switch {
-	case errors.Is(f.err, errUnsent), errors.Is(f.err, sdk.ErrSessionMissing), // the last: it has forgotten us
+	case errors.Is(f.err, errUnsent),
+		status == http.StatusNotFound && (errors.Is(f.err, sdk.ErrSessionMissing) || f.wire.over()), // it has forgotten us
 		!f.reach.sent.Load() && (f.wire.pipe != nil || f.wire.over()):
 		return tool.Result{}, fmt.Errorf("%w: %w", errUnsent, f.wire.link.fail(durable.CodeUnavailable, f.wire.explain(f.err)))
 	case !f.reach.sent.Load():

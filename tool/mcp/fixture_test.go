@@ -291,8 +291,8 @@ func (p *process) Wait() error {
 		if err == nil && !state.Success() {
 			err = errors.New(state.String())
 		}
-		close(p.ended)
 		p.cmd.Err = err
+		close(p.ended)
 	})
 	<-p.ended
 	return p.cmd.Err

@@ -94,7 +94,9 @@ func (c *carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if r != nil && req.Method == http.MethodPost {
 		r.sent.Store(true)
-		r.status.Store(int64(resp.StatusCode))
+		if s := r.status.Load(); s != http.StatusUnauthorized && s != http.StatusForbidden { // else the SDK has tried something else since
+			r.status.Store(int64(resp.StatusCode))
+		}
 		r.after.Store(int64(retryAfter(resp.Header.Get("Retry-After"))))
 	}
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") { // whose events are bounded one by one

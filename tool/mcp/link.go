@@ -330,6 +330,7 @@ type wire struct {
 
 	mu      sync.Mutex
 	tools   map[string]*sdk.Tool // by name; nil = they are to be listed
+	hashes  map[*sdk.Tool]string // of those that were called
 	listed  int                  // how often they changed
 	flights map[string]*flight   // by progress token
 	solo    bool                 // calls go one at a time: it is not clear who is asked

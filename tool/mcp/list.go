@@ -137,7 +137,7 @@ func (w *wire) list(ctx context.Context) (map[string]*sdk.Tool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.listed == before {
-		w.tools = tools
+		w.tools, w.hashes = tools, map[*sdk.Tool]string{}
 	}
 	return tools, nil
 }
@@ -148,6 +148,22 @@ func (w *wire) listError(ctx context.Context, err error) error {
 		err = cause
 	}
 	return w.link.fail(durable.CodeUnavailable, w.explain(fmt.Errorf("list its tools: %w", err)))
+}
+
+// checked reports whether a tool, as the server listed it, was found to have a hash.
+func (w *wire) checked(t *sdk.Tool, hash string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hashes[t] == hash
+}
+
+// check takes note of the hash of a tool.
+func (w *wire) check(t *sdk.Tool, hash string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tools[t.Name] == t {
+		w.hashes[t] = hash
+	}
 }
 
 // stale has the tools listed again.
