@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"agent", "engine"},                     // the loop; what drives runs
 	{"config"},                              // YAML -> definitions
 	{"."},                                   // the façade: wiring
-	{"server", "demo", "bench"},             // HTTP doors; programs built on the façade; how fast it is
+	{"server", "demo", "bench", "outfit"},   // HTTP doors; programs built on the façade; how fast it is; tools for agents of files
 	{"cmd/orpine", "examples"},              // flags, environment, exit codes; programs to learn from
 }
 

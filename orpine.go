@@ -35,6 +35,8 @@ type Config struct {
 	Providers map[string]model.Provider // models by the name before the slash
 	Tools     []tool.Tool               // what agents may be given
 	Makers    map[string]tool.Maker     // of the tools that definitions declare, by kind
+	Sources   map[string]tool.Source    // of declarations that stand for several tools, by kind
+	Redact    func(string) string       // takes out of what tools say what nobody may see; nil = nothing is
 	Log       *slog.Logger              // nil = no log
 
 	// Limits bound steps by name: model:PROVIDER/NAME and tool:NAME for those of agents,
@@ -112,7 +114,9 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 // Programs are what a runtime of this configuration lets its runs execute: the agent
 // program and those of the configuration. Error: invalid for a registration that cannot be.
 func Programs(cfg Config) ([]durable.Program, error) {
-	agents, err := agent.New(agent.Config{Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers, Rules: cfg.late.rules(), Send: cfg.late.send()})
+	agents, err := agent.New(agent.Config{
+		Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers, Sources: cfg.Sources, Redact: cfg.Redact, Rules: cfg.late.rules(), Send: cfg.late.send(),
+	})
 	if err != nil {
 		return nil, err
 	}

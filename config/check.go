@@ -296,7 +296,7 @@ func (c *checker) pairs(n *node, f field, path string) (any, bool) {
 	}
 	out := map[string]any{}
 	for _, e := range n.entries {
-		if v, ok := c.value(e.value, field{is: text, raw: f.raw}, join(path, e.name)); ok {
+		if v, ok := c.value(e.value, field{is: text, raw: f.raw, place: f.place}, join(path, e.name)); ok {
 			out[e.name] = v
 		}
 	}

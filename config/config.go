@@ -105,6 +105,7 @@ type Tool struct {
 	MaxOutput int               `json:"max_output,omitempty"`
 	Sandbox   *Sandbox          `json:"sandbox,omitempty"`
 
+	WASM   *WASM  `json:"wasm,omitempty"`
 	Files  string `json:"files,omitempty"` // a folder, absolute
 	Write  bool   `json:"write,omitempty"`
 	Memory string `json:"memory,omitempty"`
@@ -118,6 +119,16 @@ type Tool struct {
 // Options returns the engine's orders for a call of the tool.
 func (t Tool) Options() durable.StepOptions {
 	return durable.StepOptions{Effect: t.Effect, Retry: t.Retry, Timeout: t.Timeout}
+}
+
+// WASM is the wasm of a tool; see tool/wasm for what its fields mean. Paths are absolute.
+type WASM struct {
+	Module   string            `json:"module"`
+	Args     []string          `json:"args,omitempty"`
+	Mounts   map[string]string `json:"mounts,omitempty"` // path in the module -> folder
+	MemoryMB int               `json:"memory_mb,omitempty"`
+	MaxCalls int               `json:"max_calls,omitempty"`
+	MaxBytes int               `json:"max_bytes,omitempty"`
 }
 
 // HTTP is the http of a tool; see tool/http for what its fields mean.

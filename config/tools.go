@@ -93,6 +93,7 @@ var kinds = [...]struct {
 	{"csv", []string{"sql", "input"}},
 	{"http", []string{"input"}},
 	{"run", []string{"input", "stdin", "env", "secrets", "max_output", "sandbox"}},
+	{"wasm", []string{"input"}},
 	{"files", []string{"write"}},
 	{"memory", nil},
 }

@@ -2,13 +2,18 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
 
+	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/model"
@@ -16,6 +21,7 @@ import (
 	"github.com/orpine-run/orpine/model/openai"
 	"github.com/orpine-run/orpine/model/outline"
 	"github.com/orpine-run/orpine/model/script"
+	"github.com/orpine-run/orpine/outfit"
 	"github.com/orpine-run/orpine/server/webhook"
 )
 
@@ -33,11 +39,42 @@ type app struct {
 	cost   *cost.Demo
 	hooks  *webhook.Dispatcher // started by serve alone; elsewhere its deliveries wait
 	args   []string            // as they were typed
-	parser *kong.Kong          // knows all verbs and flags
+	gear   *outfit.Outfit      // nil until tools are needed; see outfit
+	opened atomic.Pointer[orpine.Runtime]
+	parser *kong.Kong // knows all verbs and flags
 }
 
 func newApp(flags *cli, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) *app {
 	return &app{cost: cost.New(), hooks: webhook.New(webhook.Config{}), flags: flags, stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+}
+
+// outfit makes the tools of agents, the same for as long as the process lives.
+func (a *app) outfit() (*outfit.Outfit, error) {
+	if a.gear != nil {
+		return a.gear, nil
+	}
+	list := func(name string) []string {
+		return strings.FieldsFunc(a.getenv(name), func(ch rune) bool { return ch == ',' || ch == ' ' })
+	}
+	gear, err := outfit.New(outfit.Config{
+		Data: a.flags.Data, Env: a.env, Version: version, Runtime: a.opened.Load, Allow: list("ORPINE_ALLOW"), Unheld: a.getenv("ORPINE_UNHELD") == "1",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ORPINE_ALLOW: %w", err)
+	}
+	a.gear = gear
+	return gear, nil
+}
+
+// close ends what tools have started.
+func (a *app) close() error {
+	if a.gear == nil {
+		return nil
+	}
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return a.gear.Close(ctx)
 }
 
 func (a *app) getenv(name string) string {

@@ -84,7 +84,7 @@ func (a *app) printEvent(e *durable.Event) error {
 		if _, err := fmt.Fprintln(a.stdout, "---"); err != nil { // each event is a document
 			return err
 		}
-		return a.printYAML(listing{single: true, values: []any{e}})
+		return printYAML(a.stdout, listing{single: true, values: []any{e}})
 	default:
 		enc := json.NewEncoder(a.stdout)
 		enc.SetEscapeHTML(false)

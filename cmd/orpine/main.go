@@ -148,7 +148,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		c.Data = defaultData // the variable is set, but empty
 	}
 	a.parser, a.args = parser, args
-	return a.report(ctx, parsed.Run())
+	err = parsed.Run()
+	if unclosed := a.close(); err == nil {
+		err = unclosed
+	}
+	return a.report(ctx, err)
 }
 
 // spelled is the command line as it is meant: nothing asks for help, and --version and help

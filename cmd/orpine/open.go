@@ -15,8 +15,6 @@ import (
 	"github.com/orpine-run/orpine/server"
 	"github.com/orpine-run/orpine/server/local"
 	"github.com/orpine-run/orpine/tool"
-	"github.com/orpine-run/orpine/tool/clock"
-	"github.com/orpine-run/orpine/tool/sql"
 )
 
 // owned is a data directory that this process drives. Other commands on this
@@ -30,15 +28,19 @@ type owned struct {
 }
 
 // config is what runs can have in this command.
-func (a *app) config() orpine.Config {
-	return orpine.Config{
+func (a *app) config() (orpine.Config, error) {
+	cfg := orpine.Config{
 		Data:      a.flags.Data,
 		Owner:     strings.Join(append([]string{"orpine"}, withoutToken(a.args)...), " "),
 		Programs:  []durable.Program{a.cost.Program(), a.hooks.Program()},
 		Providers: a.providers(),
-		Tools:     []tool.Tool{clock.New()},
-		Makers:    map[string]tool.Maker{sql.Kind: sql.Maker(), cost.ToolKind: a.cost.Maker()},
+		Makers:    map[string]tool.Maker{cost.ToolKind: a.cost.Maker()},
 	}
+	gear, err := a.outfit()
+	if err == nil {
+		gear.Equip(&cfg)
+	}
+	return cfg, err
 }
 
 // withoutToken is a command line as others may read it.
@@ -60,12 +62,16 @@ func (a *app) open(ctx context.Context) (*owned, error) { return a.openTo(ctx, f
 
 // openTo opens the data directory, to drive its runs or only to leave word there.
 func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
-	cfg := a.config()
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
 	cfg.Passive = leave
 	rt, err := orpine.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+	a.opened.Store(rt)
 	api := &late{}
 	door, err := local.Open(ctx, a.flags.Data, func() (local.Handler, error) {
 		s, err := server.New(ctx, server.Config{

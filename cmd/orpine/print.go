@@ -24,12 +24,14 @@ type listing struct {
 	single bool // one value, not a list of them
 }
 
-func (a *app) print(l listing) error {
+func (a *app) print(l listing) error { return a.printTo(a.stdout, l) }
+
+func (a *app) printTo(out io.Writer, l listing) error {
 	switch a.flags.Output {
 	case "json":
-		return a.printJSON(l)
+		return printJSON(out, l)
 	case "jsonl":
-		enc := json.NewEncoder(a.stdout)
+		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		for _, v := range l.values {
 			if err := enc.Encode(v); err != nil {
@@ -38,10 +40,10 @@ func (a *app) print(l listing) error {
 		}
 		return nil
 	case "yaml":
-		return a.printYAML(l)
+		return printYAML(out, l)
 	case "name":
 		for _, n := range l.names {
-			fmt.Fprintln(a.stdout, n)
+			fmt.Fprintln(out, n)
 		}
 		return nil
 	}
@@ -50,9 +52,9 @@ func (a *app) print(l listing) error {
 		cut = l.wide
 	}
 	if l.title != "" {
-		fmt.Fprintln(a.stdout, l.title)
+		fmt.Fprintln(out, l.title)
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(l.head) > 0 {
 		fmt.Fprintln(w, strings.Join(l.head[:len(l.head)-cut], "\t"))
 	}
@@ -73,14 +75,14 @@ func (l listing) value() any {
 	return l.values
 }
 
-func (a *app) printJSON(l listing) error {
-	enc := json.NewEncoder(a.stdout)
+func printJSON(out io.Writer, l listing) error {
+	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(l.value())
 }
 
-func (a *app) printYAML(l listing) error {
+func printYAML(w io.Writer, l listing) error {
 	data, err := json.Marshal(l.value()) // the JSON names and forms, in YAML
 	if err != nil {
 		return err
@@ -89,7 +91,7 @@ func (a *app) printYAML(l listing) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.stdout.Write(out)
+	_, err = w.Write(out)
 	return err
 }
 

@@ -60,7 +60,11 @@ func (a *app) replay(ctx context.Context, ref string) (orpine.Report, error) {
 	if a.far() {
 		return a.replayFar(ctx, ref)
 	}
-	programs, err := orpine.Programs(a.config())
+	cfg, err := a.config()
+	if err != nil {
+		return orpine.Report{}, err
+	}
+	programs, err := orpine.Programs(cfg)
 	if err != nil {
 		return orpine.Report{}, err
 	}
@@ -124,9 +128,13 @@ func (a *app) checkRuns(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	cfg, err := a.config()
+	if err != nil {
+		return closing(err, r)
+	}
 	out := &stream{app: a}
 	all, diverge, lack := 0, 0, 0
-	for c, err := range r.CheckRuns(ctx, a.config()) {
+	for c, err := range r.CheckRuns(ctx, cfg) {
 		if err != nil {
 			return closing(err, r)
 		}

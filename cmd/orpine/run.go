@@ -18,8 +18,6 @@ import (
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
-	"github.com/orpine-run/orpine/tool"
-	"github.com/orpine-run/orpine/tool/sql"
 )
 
 type runCmd struct {
@@ -197,29 +195,15 @@ func (a *app) definition(ref, modelName string) (agent.Definition, error) {
 	if !slices.Contains(names, name) {
 		return agent.Definition{}, durable.Errorf(durable.CodeNotFound, "%s has no agent %q; it has %s", path, name, strings.Join(names, ", "))
 	}
-	d, err := definitionOf(f, name)
+	gear, err := a.outfit()
+	if err != nil {
+		return agent.Definition{}, err
+	}
+	d, err := gear.Definition(f, name)
 	if modelName != "" {
 		d.Model = modelName
 	}
 	return d, err
-}
-
-// definitionOf is an agent of a file, with the tools of the file that it names.
-func definitionOf(f *config.File, name string) (agent.Definition, error) {
-	d := f.Agents[name]
-	for _, t := range f.Tools {
-		declared, err := sql.Declare(sql.Declared{
-			Name: t.Name, Description: t.Description, Query: t.SQL, Tables: t.CSV, Schema: t.Input, Options: t.Options(),
-		})
-		if err != nil {
-			return d, err
-		}
-		if uses(d, t.Name) {
-			d.Declared = append(d.Declared, declared)
-		}
-	}
-	slices.SortFunc(d.Declared, func(x, y tool.Declaration) int { return strings.Compare(x.Name, y.Name) })
-	return d, nil
 }
 
 // input is what the agent is told: the arguments, or standard input.
@@ -284,13 +268,4 @@ func outputText(r durable.Run) (string, error) {
 		return text, nil
 	}
 	return string(r.Output), nil
-}
-
-func uses(d agent.Definition, name string) bool {
-	for _, p := range d.Tools {
-		if tool.Matches(p, name) {
-			return true
-		}
-	}
-	return false
 }

@@ -48,7 +48,10 @@ Examples:
 // Run serves until it is told to stop.
 func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	cfg := a.config()
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
 	cfg.KeepDeltas, cfg.Log, cfg.OnStatus = true, log, a.hooks.Changed
 	if err := c.bounds(a, &cfg); err != nil {
 		return err
@@ -57,6 +60,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	a.opened.Store(rt)
 	o := &owned{Runtime: rt, gentle: func() bool { return true }, patience: c.Drain}
 	s, err := server.New(ctx, server.Config{
 		Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Private: []string{cost.Name}, Tools: toolsOf(cfg), Webhooks: a.hooks,
@@ -183,9 +187,13 @@ func (c *serveCmd) load(ctx context.Context, a *app, s *server.Server, at fileSt
 	if err != nil {
 		return at, err
 	}
+	gear, err := a.outfit()
+	if err != nil {
+		return at, err
+	}
 	agents := map[string]agent.Definition{}
 	for _, name := range f.AgentNames() {
-		if agents[name], err = definitionOf(f, name); err != nil {
+		if agents[name], err = gear.Definition(f, name); err != nil {
 			return at, err
 		}
 	}

@@ -65,9 +65,7 @@ func (c *topCmd) Run(ctx context.Context, a *app) error {
 func (c *topCmd) draw(a *app, l listing) error {
 	const wipe = "\x1b[H\x1b[2J"
 	var page bytes.Buffer
-	b := *a
-	b.stdout = &page
-	if err := b.print(l); err != nil {
+	if err := a.printTo(&page, l); err != nil {
 		return err
 	}
 	_, err := io.WriteString(a.stdout, wipe+page.String())

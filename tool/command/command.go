@@ -199,6 +199,7 @@ func newTool(b *boxes, d Declared) (*commandTool, error) {
 		t.declared.MaxOutput = defaultMaxOutput
 	}
 	if d.Shell {
+		t.spec.Subject = tool.Subject{Arg: "command", Kind: tool.LineSubject}
 		t.spec.Schema = json.RawMessage(`{"type":"object","properties":{"command":{"type":"string","description":"a script for /bin/sh"}},"required":["command"],"additionalProperties":false}`)
 	} else if len(d.Schema) == 0 {
 		t.spec.Schema = stringsSchema(t.argv, t.stdin)

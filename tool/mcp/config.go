@@ -62,7 +62,9 @@ type Server struct {
 	MaxResult int `json:"max_result,omitempty"`
 	// Protocol is the newest revision that is spoken with the server; default the newest known.
 	Protocol string `json:"protocol,omitempty"`
-	OAuth    *OAuth `json:"oauth,omitempty"`
+	// Sandbox is what the process of a server over stdio may touch, for whoever starts it.
+	Sandbox json.RawMessage `json:"sandbox,omitempty"`
+	OAuth   *OAuth          `json:"oauth,omitempty"`
 }
 
 // Flow is what of [tool.Flow] is said of a server; nil fields stay as they are.

@@ -66,7 +66,7 @@ func (c *Client) expandMap(ctx context.Context, server string, in map[string]str
 
 // expandStdio fills in how a server is started.
 func (c *Client) expandStdio(ctx context.Context, server string, s Server) (Stdio, error) {
-	out := Stdio{Server: server}
+	out := Stdio{Server: server, Sandbox: s.Sandbox}
 	var err error
 	if out.Command, err = c.expand(ctx, server, s.Command); err != nil {
 		return out, err

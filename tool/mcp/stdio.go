@@ -26,6 +26,7 @@ type Stdio struct {
 	Args    []string
 	Env     map[string]string // all that is said; nothing else of the environment is meant
 	Dir     string            // "" = wherever the spawner starts processes
+	Sandbox json.RawMessage   // what it may touch, as it was declared; nil = that was not said
 }
 
 // Process is a server that runs. Wait returns once it has ended and its output was read or

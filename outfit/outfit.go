@@ -1,0 +1,157 @@
+// Package outfit gives a runtime what the agents of orpine files work with: it makes definitions of
+// a checked file, and of what they declare the tools, be they queries, commands, HTTP APIs, MCP
+// servers, folders or modules.
+//
+// It wires rooms together and decides nothing about a call. It may not read flags, and reads the
+// environment only through what it is given. On the line request -> run -> step -> journal -> event
+// -> client it stands before the request, where a definition is made, and beneath a step, where a
+// tool is.
+package outfit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/sandbox"
+	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/ask"
+	"github.com/orpine-run/orpine/tool/clock"
+	"github.com/orpine-run/orpine/tool/command"
+	"github.com/orpine-run/orpine/tool/files"
+	"github.com/orpine-run/orpine/tool/guard"
+	"github.com/orpine-run/orpine/tool/http"
+	"github.com/orpine-run/orpine/tool/mcp"
+	"github.com/orpine-run/orpine/tool/memory"
+	"github.com/orpine-run/orpine/tool/secret"
+	"github.com/orpine-run/orpine/tool/sql"
+	"github.com/orpine-run/orpine/tool/todo"
+	"github.com/orpine-run/orpine/tool/wasm"
+)
+
+// Config is what an outfit needs of the process that it is in.
+type Config struct {
+	Data    string                           // data directory, where secrets are kept
+	Env     func(name string) (string, bool) // os.LookupEnv in a program; nil = nothing is set
+	Version string                           // of the program, as servers are told it
+	Log     *slog.Logger                     // nil = no log
+
+	// Runtime is asked for the runtime when something has to be kept; nil = it is not open yet.
+	Runtime func() *orpine.Runtime
+	// Allow opens addresses to HTTP tools that are not of the public internet; see guard.Config.
+	Allow []string
+	// Unheld lets definitions have commands started that nothing holds (tier none).
+	Unheld bool
+}
+
+// Outfit makes tools. It is safe for concurrent use; close it behind the runtime.
+type Outfit struct {
+	cfg    Config
+	broker *secret.Broker
+	guard  *guard.Guard
+	http   *http.Tools
+	mcp    *mcp.Client
+	wasm   *wasm.Tools
+	vault  *vault
+}
+
+// New makes an outfit. It connects to nothing and starts nothing. Error: invalid for an entry of
+// Allow that cannot be read.
+func New(cfg Config) (*Outfit, error) {
+	if cfg.Env == nil {
+		cfg.Env = func(string) (string, bool) { return "", false }
+	}
+	if cfg.Runtime == nil {
+		cfg.Runtime = func() *orpine.Runtime { return nil }
+	}
+	o := &Outfit{cfg: cfg, wasm: wasm.New()}
+	o.vault = &vault{data: cfg.Data, env: cfg.Env}
+	o.broker = secret.New(o.sources()...)
+	var err error
+	if o.guard, err = guard.New(guard.Config{Allow: cfg.Allow}); err != nil {
+		return nil, err
+	}
+	if o.http, err = http.New(http.Config{Guard: o.guard, Expand: o.broker.Expand, Redact: o.Redact, Agent: "orpine/" + cfg.Version}); err != nil {
+		return nil, err
+	}
+	const wholeRequest = 10 * time.Minute // an MCP call may take long; its own time bounds it before
+	o.mcp = mcp.New(mcp.Config{
+		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: cfg.Env, Expand: o.broker.Expand, Pins: keeper{o}, Logins: keeper{o}, Log: cfg.Log, Version: cfg.Version,
+	})
+	return o, nil
+}
+
+// Equip gives a runtime that is to be opened the tools, the makers and the sources.
+func (o *Outfit) Equip(cfg *orpine.Config) {
+	cfg.Tools = append(cfg.Tools, clock.New())
+	makers := map[string]tool.Maker{
+		sql.Kind: sql.Maker(), files.Kind: files.Maker(), http.Kind: o.http.Make, mcp.Kind: o.mcp.Make, wasm.Kind: o.wasm.Make,
+		memory.Kind: memory.Maker(o.shelf), builtinKind: o.builtin,
+		command.Kind: command.Maker(command.Config{Sandbox: o.sandbox, Secrets: o.broker.Value}),
+	}
+	if cfg.Makers == nil {
+		cfg.Makers = map[string]tool.Maker{}
+	}
+	for kind, maker := range makers {
+		cfg.Makers[kind] = maker
+	}
+	cfg.Sources = map[string]tool.Source{mcp.Kind: o.mcp.Source, documentKind: o.operations}
+	cfg.Redact = o.Redact
+}
+
+// Redact takes the values of secrets that were used out of a text.
+func (o *Outfit) Redact(text string) string { return o.broker.Redactor().Text(text) }
+
+// MCP is the client of MCP servers.
+func (o *Outfit) MCP() *mcp.Client { return o.mcp }
+
+// Close ends the servers and lets go of connections.
+func (o *Outfit) Close(ctx context.Context) error {
+	err := errors.Join(o.mcp.Close(), o.wasm.Close(ctx))
+	o.http.Close()
+	return err
+}
+
+// shelf is where facts are kept.
+func (o *Outfit) shelf() memory.Shelf {
+	if rt := o.cfg.Runtime(); rt != nil {
+		return rt
+	}
+	return nil
+}
+
+// sandbox makes what commands of a tier are started in.
+func (o *Outfit) sandbox(tier sandbox.Tier) (*sandbox.Sandbox, error) {
+	if tier == sandbox.TierNone && !o.cfg.Unheld {
+		return nil, durable.Errorf(durable.CodeDenied, "a sandbox of tier none holds nothing, and is not allowed here: start with ORPINE_UNHELD=1 to allow it")
+	}
+	return sandbox.New(sandbox.Config{Tier: tier, Dial: o.guard.Dial})
+}
+
+// The kinds of declarations that are made here.
+const (
+	builtinKind  = "builtin" // a tool of this name
+	documentKind = "openapi" // an OpenAPI document; its operations are of the kind http
+)
+
+// builtin makes a tool that is built in.
+func (o *Outfit) builtin(d tool.Declaration) (tool.Tool, error) {
+	switch d.Name {
+	case ask.Name:
+		return ask.New(), nil
+	case todo.Name:
+		return todo.New(), nil
+	case http.FetchName:
+		return tool.Ordered(o.http.Fetch(), tool.Orders{Subject: &tool.Subject{Arg: "url", Kind: tool.URLSubject}})
+	}
+	return nil, durable.Errorf(durable.CodeInvalid, "this build has no tool %s", d.Name)
+}
+
+// operations finds the operations of an OpenAPI document.
+func (o *Outfit) operations(ctx context.Context, d tool.Declaration) ([]tool.Declaration, error) {
+	d.Kind = http.Kind
+	return o.http.Find(ctx, d)
+}
