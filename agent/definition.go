@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/orpine-run/orpine/tool"
@@ -28,6 +29,9 @@ type Definition struct {
 	Flow         string             `json:"flow,omitempty"`        // FlowOff, or "": see Seen
 	Approval     Approval           `json:"approval,omitzero"`     // of the calls that a person decides on
 }
+
+// policies are all that count for its calls, outermost first.
+func (d Definition) policies() []tool.Policy { return append(slices.Clone(d.Above), d.Permissions) }
 
 // Price is what a model costs, in the currency of the budget, per million tokens.
 type Price struct {

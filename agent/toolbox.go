@@ -27,6 +27,7 @@ type kit struct {
 	judge  *tool.Judge
 	agents map[string]Definition // those it may put something to, by the name of the tool
 	found  map[string]bool       // the tools that came from sources
+	open   []string              // patterns of the tools that sources may have
 	hides  bool                  // the model is told of those only that it looks up
 }
 
@@ -44,7 +45,7 @@ func (b *toolbox) of(d Definition, hash string, finds *finds) (*kit, error) {
 	if k, ok := b.made[key]; ok {
 		return k, nil
 	}
-	k, err := b.make(d, finds)
+	k, err := b.gather(d, finds, true)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +64,14 @@ func (b *toolbox) has(hash string, finds durable.Ref) (*kit, bool) {
 	return k, ok
 }
 
-func (b *toolbox) make(d Definition, finds *finds) (*kit, error) {
+// gather makes a kit. Strictly, a name or pattern that finds no tool is an error; else it may
+// mean one of a source that was not asked.
+func (b *toolbox) gather(d Definition, finds *finds, strict bool) (*kit, error) {
 	k := &kit{agents: map[string]Definition{}, found: map[string]bool{}}
 	all := slices.Clone(b.tools)
 	for _, declared := range d.Declared {
 		if b.sources[declared.Kind] != nil {
+			k.open = append(k.open, declared.Name+"/*")
 			continue // it stands for those that were found
 		}
 		t, err := b.tool(declared)
@@ -96,13 +100,16 @@ func (b *toolbox) make(d Definition, finds *finds) (*kit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !strict {
+		wanted = slices.DeleteFunc(wanted, func(p string) bool { return r.Lacks(p) })
+	}
 	if k.Registry, err = r.Only(wanted); err != nil {
 		return nil, &durable.Error{Code: durable.CodeInvalid, Op: "agent " + d.Name, Err: err}
 	}
 	if err := k.hide(d.ToolTokens); err != nil {
 		return nil, err
 	}
-	k.judge, err = tool.NewJudge(append(slices.Clone(d.Above), d.Permissions)...)
+	k.judge, err = tool.NewJudge(d.policies()...)
 	return k, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orpine-run/orpine"
+	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/sandbox"
 	"github.com/orpine-run/orpine/tool"
@@ -58,6 +59,10 @@ type Outfit struct {
 	vault  *vault
 }
 
+// wholeRequest bounds a request to a remote MCP server: a call may take long, and its own time
+// bounds it before.
+const wholeRequest = 10 * time.Minute
+
 // New makes an outfit. It connects to nothing and starts nothing. Error: invalid for an entry of
 // Allow that cannot be read.
 func New(cfg Config) (*Outfit, error) {
@@ -77,7 +82,6 @@ func New(cfg Config) (*Outfit, error) {
 	if o.http, err = http.New(http.Config{Guard: o.guard, Expand: o.broker.Expand, Redact: o.Redact, Agent: "orpine/" + cfg.Version}); err != nil {
 		return nil, err
 	}
-	const wholeRequest = 10 * time.Minute // an MCP call may take long; its own time bounds it before
 	o.mcp = mcp.New(mcp.Config{
 		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: cfg.Env, Expand: o.broker.Expand, Pins: keeper{o}, Logins: keeper{o}, Log: cfg.Log, Version: cfg.Version,
 	})
@@ -107,6 +111,21 @@ func (o *Outfit) Redact(text string) string { return o.broker.Redactor().Text(te
 
 // MCP is the client of MCP servers.
 func (o *Outfit) MCP() *mcp.Client { return o.mcp }
+
+// Loose is a client of MCP servers that pins nothing, for a person who calls by hand. The caller
+// closes it.
+func (o *Outfit) Loose() *mcp.Client {
+	return mcp.New(mcp.Config{
+		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.cfg.Env, Expand: o.broker.Expand, Logins: keeper{o}, Log: o.cfg.Log, Version: o.cfg.Version,
+	})
+}
+
+// Inspect makes the tools of a definition, for who looks at them.
+func (o *Outfit) Inspect(d agent.Definition) (*agent.Inspection, error) {
+	var cfg orpine.Config
+	o.Equip(&cfg)
+	return agent.Inspect(agent.Config{Tools: cfg.Tools, Makers: cfg.Makers, Sources: cfg.Sources}, d, nil)
+}
 
 // Close ends the servers and lets go of connections.
 func (o *Outfit) Close(ctx context.Context) error {

@@ -33,6 +33,8 @@ type Config struct {
 
 	// Fresh is a configuration of which journals are replayed, made anew; nil = none is.
 	Fresh func() orpine.Config
+	// Peers are the MCP servers whose tools agents call; nil = there are none.
+	Peers Peers
 
 	Private  []string      // programs that only a token with the scope agents:write may start: they reach what is on this machine
 	Tools    []client.Tool // what its agents may be given, for who asks
@@ -105,6 +107,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.interrupts()
 	s.definitions()
 	s.admin()
+	s.peers()
 	s.health()
 	s.docs()
 	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {

@@ -129,7 +129,7 @@ func (j *Judge) Rule(c Case) Ruling {
 			continue
 		}
 		verdict, rule := p.rule(a)
-		if i == 0 || strictness(verdict) > strictness(ruling.Verdict) {
+		if strictness(verdict) >= strictness(ruling.Verdict) { // the innermost one says it best
 			ruling = Ruling{Verdict: verdict, Rule: rule, Policy: i}
 		}
 	}

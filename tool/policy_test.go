@@ -88,7 +88,7 @@ func TestSeveralPolicies(t *testing.T) {
 		tenant, tool string
 		want         tool.Ruling
 	}{
-		{"", "look", tool.Ruling{Verdict: tool.Allow, Rule: "allow *"}},
+		{"", "look", tool.Ruling{Verdict: tool.Allow, Rule: "default allow", Policy: 1}},
 		{"", "pay", tool.Ruling{Verdict: tool.Ask, Rule: "ask pay", Policy: 1}},
 		{"acme", "pay", tool.Ruling{Verdict: tool.Deny, Rule: "deny pay", Policy: 2}},
 	} {

@@ -143,6 +143,16 @@ func (r *Registry) With(tools ...Tool) (*Registry, error) {
 	return more, nil
 }
 
+// Lacks reports whether a name or pattern finds no tool.
+func (r *Registry) Lacks(pattern string) bool {
+	for name := range r.tools {
+		if Matches(pattern, name) {
+			return false
+		}
+	}
+	return true
+}
+
 // Only returns a registry of the tools that one of the patterns names; see Matches. Error: not_found for a pattern
 // that matches nothing.
 func (r *Registry) Only(patterns []string) (*Registry, error) {

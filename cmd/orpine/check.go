@@ -18,7 +18,9 @@ type checkCmd struct {
 
 // Help implements kong.HelpProvider.
 func (checkCmd) Help() string {
-	return `Every fault of a file is told with file, line, column and how to mend it. Nothing is run.
+	return `Every fault of a file is told with file, line, column and how to mend it. Nothing is run. Rules of permissions
+that never fit, that others always beat, and tools that may never be called are noted on standard
+error.
 
 With --runs the last segment of every run that has not ended is replayed offline with the
 programs, tools and models of this build: before an upgrade takes over a data directory, it says
@@ -54,6 +56,17 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	}
 	if err != nil {
 		return err
+	}
+	gear, err := a.outfit()
+	if err != nil {
+		return err
+	}
+	odd, err := gear.Review(f)
+	if err != nil {
+		return err
+	}
+	for _, p := range odd {
+		fmt.Fprintln(a.stderr, "note:", p)
 	}
 	l := listing{single: true, names: []string{f.Name}, values: []any{f}}
 	if a.flags.Output == "table" || a.flags.Output == "wide" {

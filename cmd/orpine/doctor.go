@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/sandbox"
 )
 
 type doctorCmd struct {
@@ -53,7 +56,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	if err := a.onlyHere("doctor"); err != nil {
 		return err
 	}
-	findings := append(c.directory(ctx, a), c.models(a)...)
+	findings := slices.Concat(c.directory(ctx, a), c.models(a), sandboxes())
 	l := listing{head: []string{"CHECK", "STATUS", "DETAIL"}}
 	count := 0
 	for _, f := range findings {
@@ -101,6 +104,19 @@ func (c *doctorCmd) directory(ctx context.Context, a *app) []finding {
 	findings = append(findings, finding{"runs", sound, fmt.Sprintf("%d unfinished, %d wait, %d blocked", report.Unfinished, report.Waiting, report.Blocked)})
 	if err := r.Close(); err != nil {
 		findings = append(findings, finding{"database", broken, err.Error()})
+	}
+	return findings
+}
+
+// sandboxes says what can hold the processes of tools on this machine.
+func sandboxes() []finding {
+	var findings []finding
+	for _, r := range sandbox.Probe() {
+		f := finding{"sandbox " + string(r.Tier), sound, orDash(strings.Join(r.Notes, "; "))}
+		if r.Err != nil {
+			f = finding{f.Check, note, oneLine(r.Err.Error(), 500)}
+		}
+		findings = append(findings, f)
 	}
 	return findings
 }

@@ -99,6 +99,9 @@ type cli struct {
 	Webhook   webhookCmd    `cmd:"" help:"Have a URL told when runs change their status."`
 	Rules     rulesCmd      `cmd:"" help:"List and take back the decisions that stand."`
 	Audit     auditCmd      `cmd:"" help:"Print who asked a server for what."`
+	Tools     toolsCmd      `cmd:"" help:"List the tools of an agent, and explain what becomes of a call."`
+	MCP       mcpCmd        `cmd:"" name:"mcp" help:"List, test, call and trust MCP servers."`
+	Secret    secretCmd     `cmd:"" help:"Keep what tools need and nobody may see."`
 	Check     checkCmd      `cmd:"" help:"Check a YAML file, or whether this build can go on with all runs."`
 	Doctor    doctorCmd     `cmd:"" help:"Look for trouble in the environment and the data directory."`
 	FakeModel fakeModelCmd  `cmd:"" name:"fake-model" help:"Serve a scripted model over HTTP in the wire formats of OpenAI and Anthropic."`

@@ -75,7 +75,7 @@ func (a *app) openTo(ctx context.Context, leave bool) (*owned, error) {
 	api := &late{}
 	door, err := local.Open(ctx, a.flags.Data, func() (local.Handler, error) {
 		s, err := server.New(ctx, server.Config{
-			Runtime: rt, Version: version, Fresh: func() orpine.Config { return cfg },
+			Runtime: rt, Version: version, Fresh: func() orpine.Config { return cfg }, Peers: a.gear.MCP(),
 		})
 		if err != nil {
 			return nil, err

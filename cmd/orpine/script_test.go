@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/journal"
+	"github.com/orpine-run/orpine/sandbox"
 	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 )
@@ -62,6 +64,9 @@ func TestScript(t *testing.T) {
 		Condition: func(name string) (bool, error) {
 			if name == "root" { // who may write everywhere
 				return os.Geteuid() == 0, nil
+			}
+			if name == "jail" {
+				return slices.ContainsFunc(sandbox.Probe(), func(r sandbox.Report) bool { return r.Tier == sandbox.TierJail && r.Err == nil }), nil
 			}
 			return false, fmt.Errorf("no condition %s", name)
 		},

@@ -64,7 +64,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	o := &owned{Runtime: rt, gentle: func() bool { return true }, patience: c.Drain}
 	s, err := server.New(ctx, server.Config{
 		Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Private: []string{cost.Name}, Tools: toolsOf(cfg), Webhooks: a.hooks,
-		Fresh: func() orpine.Config { return cfg },
+		Fresh: func() orpine.Config { return cfg }, Peers: a.gear.MCP(),
 	})
 	if err != nil {
 		return closing(err, o)

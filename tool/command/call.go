@@ -144,7 +144,7 @@ func (p *prepared) secret(ctx context.Context, name string) (string, error) {
 func (p *prepared) redact(text string) string {
 	for name, value := range p.secrets {
 		if len(value) >= 4 { // less is found everywhere
-			text = strings.ReplaceAll(text, value, "[secret "+name+"]")
+			text = strings.ReplaceAll(text, value, "[secret:"+name+"]")
 		}
 	}
 	return text

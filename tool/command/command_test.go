@@ -76,7 +76,7 @@ func TestCall(t *testing.T) {
 		{name: "long output", declared: command.Declared{Command: []string{"sh", "-c", "echo begin; head -c 100000 /dev/zero | tr '\\0' x; echo end"}, MaxOutput: 100}, want: "begin\n" + strings.Repeat("x", 44) + "\n[99910 of 100010 bytes left out here]\n" + strings.Repeat("x", 46) + "end\n"},
 		{name: "no command", declared: command.Declared{Command: []string{"orpine-no-such-tool"}}, want: "tool: command orpine-no-such-tool cannot be executed (no such file or directory); looked in /usr/local/sbin…", failed: true},
 		{name: "a workspace that is not there", declared: command.Declared{Command: []string{"true"}, Workspace: dir + "/no"}, want: "tool: workspace: lstat…", failed: true},
-		{name: "a secret as a file", declared: command.Declared{Command: []string{"sh", "-c", `wc -c <"$AUTH"; env | grep -c hunter; cat "$AUTH"`}, Secrets: map[string]string{"AUTH": "Bearer ${secret:TOKEN}"}}, want: "22\n0\nBearer [secret TOKEN]"},
+		{name: "a secret as a file", declared: command.Declared{Command: []string{"sh", "-c", `wc -c <"$AUTH"; env | grep -c hunter; cat "$AUTH"`}, Secrets: map[string]string{"AUTH": "Bearer ${secret:TOKEN}"}}, want: "22\n0\nBearer [secret:TOKEN]"},
 		{name: "a secret on stdin", declared: command.Declared{Command: []string{"sh", "-c", "wc -c"}, Stdin: "${secret:TOKEN}"}, want: "15\n"},
 		{name: "a secret that is not there", declared: command.Declared{Command: []string{"cat"}, Stdin: "${secret:OTHER}"}, want: "tool: secret OTHER: there is no secret OTHER", failed: true},
 		{name: "another tier", declared: command.Declared{Command: []string{"true"}, Tier: sandbox.TierNone}, want: `tool: tier "none" is not allowed here…`, failed: true},
@@ -202,10 +202,10 @@ func TestProgress(t *testing.T) {
 		lines = append(lines, line.Line)
 	}})
 	got := dispatch(ctx, t, made, `{}`)
-	if want := []string{"key r/0/1", "[secret TOKEN]", "last"}; !slices.Equal(lines, want) {
+	if want := []string{"key r/0/1", "[secret:TOKEN]", "last"}; !slices.Equal(lines, want) {
 		t.Errorf("got %q, want %q", lines, want)
 	}
-	if want := "key r/0/1\n[secret TOKEN]\nlast"; got.Content != want || got.Error {
+	if want := "key r/0/1\n[secret:TOKEN]\nlast"; got.Content != want || got.Error {
 		t.Errorf("got %+v", got)
 	}
 }
