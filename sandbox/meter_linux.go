@@ -45,7 +45,7 @@ func (l *launch) measure(p *Process) {
 // files there are.
 func (l *launch) measureDisk(p *Process) {
 	began := time.Now()
-	before := usage(l.spec.Workspace)
+	before, least := usage(l.spec.Workspace), min(diskFree, left(l.spec.Workspace)/2)
 	for {
 		pause := 20*time.Since(began) + 4*measureEvery
 		select {
@@ -54,20 +54,20 @@ func (l *launch) measureDisk(p *Process) {
 		case <-time.After(pause):
 		}
 		began = time.Now()
-		if full(l.spec.Workspace) || usage(l.spec.Workspace)-before > l.spec.Limits.Disk {
+		if left(l.spec.Workspace) < least || usage(l.spec.Workspace)-before > l.spec.Limits.Disk {
 			p.end(LimitDisk)
 			return
 		}
 	}
 }
 
-func full(dir string) bool {
+// left is how many bytes the file system of a directory has left.
+func left(dir string) int64 {
 	var st unix.Statfs_t
-	if unix.Statfs(dir, &st) != nil || st.Blocks == 0 {
-		return false
+	if unix.Statfs(dir, &st) != nil {
+		return 0
 	}
-	size := uint64(st.Bsize)
-	return st.Bavail*size < min(diskFree, st.Blocks*size/20)
+	return int64(st.Bavail) * st.Bsize
 }
 
 // resident is how much memory a process and all beneath it hold. Memory that two of them share
