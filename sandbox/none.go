@@ -130,8 +130,9 @@ func limitOf(s syscall.Signal) Limit {
 		return LimitCPU
 	case syscall.SIGXFSZ:
 		return LimitFileSize
+	default:
+		return ""
 	}
-	return ""
 }
 
 // lookPath finds a command as execvp does, in the PATH that the command itself will have.
