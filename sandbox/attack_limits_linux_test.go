@@ -178,7 +178,7 @@ func limitAttempts() []attempt {
 			dir := filepath.Join(b.Workspace, "many")
 			_ = os.Mkdir(dir, 0o755)
 			defer func() { _ = os.RemoveAll(dir) }()
-			return filled(dir, 8, mostFile/2, 700*time.Millisecond)
+			return filled(dir, 8, mostFile/2, 2*time.Second)
 		}, true},
 		{c, "open too many files", func(bait) error {
 			for range mostFiles + 1 {

@@ -41,13 +41,13 @@ func (l *launch) measure(p *Process) {
 }
 
 // measureDisk kills the process when the workspace has grown by more than it may, or when its
-// file system is nearly full. To look takes a twentieth of the time at most, however many
+// file system is nearly full. To look takes a tenth of the time at most, however many
 // files there are.
 func (l *launch) measureDisk(p *Process) {
 	began := time.Now()
 	before, least := usage(l.spec.Workspace), min(diskFree, left(l.spec.Workspace)/2)
 	for {
-		pause := 20*time.Since(began) + 4*measureEvery
+		pause := 9*time.Since(began) + 3*measureEvery
 		select {
 		case <-p.ended:
 			return
