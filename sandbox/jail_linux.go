@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -122,6 +123,11 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	defer exe.Close() //nolint:errcheck // it is in memory
+	began := time.Now()
+	var before <-chan int64
+	if l.spec.Workspace != "" {
+		before = l.usageBefore()
+	}
 	p := &Process{Stdin: l.ours[0], Stdout: l.ours[1], Stderr: l.ours[2], ended: make(chan struct{})}
 	if err := l.spawn(exe, p); err != nil {
 		return nil, err
@@ -136,7 +142,7 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 		go l.measure(p)
 	}
 	if l.spec.Workspace != "" {
-		go l.measureDisk(p)
+		go l.measureDisk(p, began, before)
 	}
 	return p, nil
 }

@@ -40,12 +40,28 @@ func (l *launch) measure(p *Process) {
 	}
 }
 
+// usageBefore looks at the workspace before the process starts. It does not hold that up for
+// long: in a large one, what is written meanwhile counts as having been there.
+func (l *launch) usageBefore() <-chan int64 {
+	before := make(chan int64, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		before <- usage(l.spec.Workspace)
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Millisecond):
+	}
+	return before
+}
+
 // measureDisk kills the process when the workspace has grown by more than it may, or when its
 // file system is nearly full. To look takes a tenth of the time at most, however many
 // files there are.
-func (l *launch) measureDisk(p *Process) {
-	began := time.Now()
-	before, least := usage(l.spec.Workspace), min(diskFree, left(l.spec.Workspace)/2)
+func (l *launch) measureDisk(p *Process, began time.Time, before <-chan int64) {
+	least := min(diskFree, left(l.spec.Workspace)/2)
+	had := <-before
 	for {
 		pause := 9*time.Since(began) + 3*measureEvery
 		select {
@@ -54,7 +70,7 @@ func (l *launch) measureDisk(p *Process) {
 		case <-time.After(pause):
 		}
 		began = time.Now()
-		if left(l.spec.Workspace) < least || usage(l.spec.Workspace)-before > l.spec.Limits.Disk {
+		if left(l.spec.Workspace) < least || usage(l.spec.Workspace)-had > l.spec.Limits.Disk {
 			p.end(LimitDisk)
 			return
 		}
