@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,15 +59,15 @@ func TestStartInCgroup(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	dir, err := os.MkdirTemp(own, "orpine-test-")
+	j, err := newJail(Config{UID: 2_000_000_000})
 	if err != nil {
 		t.Skip(err)
 	}
-	g, err := openCgroup(dir)
-	if err != nil {
-		t.Fatal(err)
+	dir := filepath.Join(own, fmt.Sprintf("orpine-test-%d", os.Getpid()))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skip(err)
 	}
-	j, err := newJail(Config{UID: 2_000_000_000})
+	g, err := openCgroup(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,11 +39,7 @@ func TestEscapes(t *testing.T) {
 	}
 	for _, tier := range []sandbox.Tier{sandbox.TierJail, sandbox.TierNone} {
 		t.Run(string(tier), func(t *testing.T) {
-			s, err := sandbox.New(sandbox.Config{Tier: tier})
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines := attack(t, s)
+			lines := attack(t, box(t, tier))
 			leaks := 0
 			for _, a := range corpus() {
 				line, ok := lines[a.name]

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +49,12 @@ func newJail(c Config) (*jail, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if j.groups.parent == "" && !exists("/proc/thread-self/children") {
+		return nil, &RefusedError{
+			Missing: "the memory of the processes of a jail cannot be added up: " + j.groups.why,
+			Mend:    "use a kernel with CONFIG_PROC_CHILDREN, or leave this program a control group (systemd: Delegate=memory pids and DelegateSubgroup=main)",
+		}
 	}
 	return j, nil
 }
@@ -116,6 +123,11 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	defer exe.Close() //nolint:errcheck // it is in memory
+	began := time.Now()
+	var before <-chan int64
+	if l.spec.Workspace != "" {
+		before = l.usageBefore()
+	}
 	p := &Process{Stdin: l.ours[0], Stdout: l.ours[1], Stderr: l.ours[2], ended: make(chan struct{})}
 	if err := l.spawn(exe, p); err != nil {
 		return nil, err
@@ -130,7 +142,7 @@ func (l *launch) start(ctx context.Context) (*Process, error) {
 		go l.measure(p)
 	}
 	if l.spec.Workspace != "" {
-		go l.measureDisk(p)
+		go l.measureDisk(p, began, before)
 	}
 	return p, nil
 }
@@ -328,6 +340,9 @@ func (l *launch) serve(p *Process) error {
 // notFound explains why the command could not be executed.
 func (l *launch) notFound(errno unix.Errno) error {
 	name := l.spec.Command[0]
+	if errno == unix.E2BIG {
+		return specf("the arguments and the environment of %s are too long for the kernel", name)
+	}
 	e := &NotFoundError{Command: name, Looked: []string{name}, Err: errno}
 	if strings.Contains(name, "/") {
 		if filepath.IsAbs(name) && exists(name) {
@@ -355,7 +370,7 @@ func refusal(what string, err error) error {
 		mend = "raise the sysctls user.max_user_namespaces, user.max_net_namespaces and user.max_mnt_namespaces"
 	case errors.Is(err, unix.EACCES) && strings.HasPrefix(what, "execute"):
 		mend = "set the sysctl vm.memfd_noexec to 0 or 1"
-	case errors.Is(err, unix.EPERM) && (what == forking || strings.HasPrefix(what, "map")):
+	case errors.Is(err, unix.EPERM) && (what == forking || what == mounting || strings.HasPrefix(what, "map")), errors.Is(err, unix.EACCES) && what == mounting:
 		mend = "user namespaces are forbidden here: set the sysctls kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or start the container with a seccomp profile that allows them"
 	case errors.Is(err, unix.EPERM) && what == mountingProc:
 		mend = "the /proc of this machine is partly hidden, as in a container: start the container with an unmasked /proc (Docker: --security-opt systempaths=unconfined)"

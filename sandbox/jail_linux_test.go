@@ -143,6 +143,7 @@ func TestAllowList(t *testing.T) {
 	}))
 	t.Cleanup(site.Close)
 	var dialed []string
+	box(t, sandbox.TierJail)
 	s, err := sandbox.New(sandbox.Config{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		dialed = append(dialed, address)
 		if strings.HasPrefix(address, "refused.") {
@@ -247,6 +248,7 @@ func fetch() {
 
 // TestOrphans: nothing in a jail outlives the process that started it, whatever kills that.
 func TestOrphans(t *testing.T) {
+	box(t, sandbox.TierJail)
 	cmd := exec.Command(self(t))
 	cmd.Env = []string{"ORPINE_ATTACK=parent", "TMPDIR=" + t.TempDir()}
 	out, err := cmd.StdoutPipe()
@@ -300,6 +302,7 @@ func parent() {
 // TestRefused: where the kernel does not do its part there is no process, but an error that
 // says what to do.
 func TestRefused(t *testing.T) {
+	box(t, sandbox.TierJail)
 	for _, r := range sandbox.Probe() {
 		if r.Err != nil {
 			t.Errorf("%s is not on this machine: %v", r.Tier, r.Err)
@@ -307,7 +310,7 @@ func TestRefused(t *testing.T) {
 	}
 	check := func(name, out string, want ...string) {
 		t.Helper()
-		for _, w := range append(want, "inproc: there", "wasm: there", "jail: the jail is refused: ", "none: there") {
+		for _, w := range append(want, "inproc: there", "wasm: there", "jail: ", "none: there") {
 			if !strings.Contains(out, w) {
 				t.Errorf("%s: %q is not in %q", name, w, out)
 			}
@@ -320,17 +323,21 @@ func TestRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("in another jail", out.String(), "start this program outside")
+	check("in another jail", out.String(), "jail: the jail is refused: ", "start this program outside")
 
 	for _, c := range []struct {
 		name, sysctl string
 		want         string
 	}{
 		{"no user namespaces", "max_user_namespaces", "user.max_user_namespaces"},
+		{"root of a container", "", "jail: there"},
 		{"no networks", "max_net_namespaces", "user.max_net_namespaces"},
 	} {
 		cmd := exec.Command(self(t))
-		cmd.Env = []string{"ORPINE_ATTACK=probe", "SYSCTL=/proc/sys/user/" + c.sysctl}
+		cmd.Env = []string{"ORPINE_ATTACK=probe"}
+		if c.sysctl != "" {
+			cmd.Env = append(cmd.Env, "SYSCTL=/proc/sys/user/"+c.sysctl)
+		}
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags:  syscall.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

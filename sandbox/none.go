@@ -123,6 +123,18 @@ func bareFiles(files []File) (env []string, cleanup func(), err error) {
 	return env, cleanup, nil
 }
 
+// limitOf is the limit that the kernel holds a process to with a signal.
+func limitOf(s syscall.Signal) Limit {
+	switch s {
+	case syscall.SIGXCPU:
+		return LimitCPU
+	case syscall.SIGXFSZ:
+		return LimitFileSize
+	default:
+		return ""
+	}
+}
+
 // lookPath finds a command as execvp does, in the PATH that the command itself will have.
 func lookPath(name, list string) (string, error) {
 	looked := []string{name}

@@ -84,12 +84,8 @@ func (p *Process) finish(status syscall.WaitStatus) {
 		p.mu.Lock()
 		p.exit.Limit = p.cause
 		p.mu.Unlock()
-		switch {
-		case p.exit.Limit != "":
-		case p.exit.Signal == syscall.SIGXCPU:
-			p.exit.Limit = LimitCPU
-		case p.exit.Signal == syscall.SIGXFSZ:
-			p.exit.Limit = LimitFileSize
+		if p.exit.Limit == "" {
+			p.exit.Limit = limitOf(p.exit.Signal)
 		}
 	}
 	close(p.ended)

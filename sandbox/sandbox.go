@@ -41,7 +41,8 @@ type Config struct {
 	// owns nothing. 2000000000 when 0. Where this process is not root they run as its user.
 	UID int
 	// Dial makes the connections of the proxy through which processes reach the addresses
-	// that Network.Allow names; it may refuse. A net.Dialer when nil.
+	// that Network.Allow names; it may refuse. A net.Dialer when nil: then a name that is
+	// allowed may stand for any address, also a private one.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 

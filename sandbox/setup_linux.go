@@ -18,6 +18,7 @@ import (
 const (
 	executing    = "execute the command"
 	forking      = "start a process in namespaces of its own"
+	mounting     = "keep mounts to itself"
 	mountingProc = "mount /proc"
 )
 
@@ -114,7 +115,7 @@ func (l *launch) identity() {
 // root makes an empty root in memory; the old one is at /old until everything is in place.
 func (l *launch) root() {
 	p := &l.program
-	p.must("keep mounts to itself", unix.SYS_MOUNT, 0, p.str("/"), 0, unix.MS_REC|unix.MS_PRIVATE)
+	p.must(mounting, unix.SYS_MOUNT, 0, p.str("/"), 0, unix.MS_REC|unix.MS_PRIVATE)
 	l.tmpfs("/tmp", "mode=755,size=4m,nr_inodes=4096")
 	p.must("enter the new root", unix.SYS_CHDIR, p.str("/tmp"))
 	p.must("make a place for the old root", unix.SYS_MKDIR, p.str("old"), 0o700)
@@ -157,13 +158,13 @@ func (l *launch) text(path string, content []byte, mode uint64) {
 	p.must("close "+path, unix.SYS_CLOSE, fd)
 }
 
-// bind shows something of the old root in the new one, read-only or not, without devices and
-// without programs that change who one is.
-func (l *launch) bind(from, to string, readOnly bool) {
+// bind shows something of the old root in the new one, read-only, without devices and without
+// programs that change who one is.
+func (l *launch) bind(from, to string) {
 	p := &l.program
 	dst := p.str(to)
 	p.must("show "+from, unix.SYS_MOUNT, p.str("/old"+from), dst, 0, unix.MS_BIND|unix.MS_REC)
-	p.must("protect "+from, unix.SYS_MOUNT_SETATTR, cwd, dst, recursive, mountAttr(p, readOnly), 32)
+	p.must("protect "+from, unix.SYS_MOUNT_SETATTR, cwd, dst, recursive, mountAttr(p, true), 32)
 }
 
 // mountAttr is a struct mount_attr (mount_setattr(2)).
@@ -199,7 +200,7 @@ func (l *launch) system() {
 			}
 		default:
 			l.mkdir(dir)
-			l.bind(dir, dir, true)
+			l.bind(dir, dir)
 		}
 	}
 	l.mkdir("/etc")
@@ -216,10 +217,10 @@ func (l *launch) system() {
 			p.must("link "+path, unix.SYS_SYMLINK, p.str(target), p.str(path))
 		case info.IsDir():
 			l.mkdir(path)
-			l.bind(target, path, true)
+			l.bind(target, path)
 		default:
 			l.touch(path)
-			l.bind(target, path, true)
+			l.bind(target, path)
 		}
 	}
 	l.text("/etc/passwd", []byte("agent:x:1000:1000:agent:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"), 0o444)
@@ -345,7 +346,7 @@ func (l *launch) hostNetwork() {
 	for _, path := range []string{"/etc/hosts", "/etc/resolv.conf"} {
 		if target, err := filepath.EvalSymlinks(path); err == nil {
 			l.touch(path)
-			l.bind(target, path, true)
+			l.bind(target, path)
 		}
 	}
 }

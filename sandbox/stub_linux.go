@@ -25,7 +25,8 @@ const (
 	stubSize = 256      // more than stub has; what follows it is never reached
 	codeAt   = 0x400000 // where the parts of the executable lie in memory; the stub knows dataAt and opsAt
 	dataAt   = 0x600000
-	opsAt    = 0x800000
+	opsAt    = 0x8000000
+	dataMost = 16 << 20
 	pageSize = 0x10000 // the largest page of the systems that are supported
 	codeFrom = 0x200   // where the code begins, behind the headers
 	reportFD = 3       // where the stub says which step failed
@@ -140,6 +141,10 @@ func (p *program) file(files []*os.File) (*os.File, error) {
 			mend = "memfd_create is filtered, as in another jail: start this program outside of that"
 		}
 		return nil, &RefusedError{Missing: "cannot make an executable in memory", Mend: mend, Err: err}
+	}
+	if len(p.data) > dataMost {
+		_ = unix.Close(fd)
+		return nil, specf("arguments, environment and files of a process have %d bytes together, more than %d", len(p.data), dataMost)
 	}
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, above)
 	_ = unix.Close(fd)

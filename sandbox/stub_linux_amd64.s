@@ -6,7 +6,7 @@
 //
 // BX is the step at hand, R12 the process that was forked. The kernel keeps both.
 TEXT ·stub(SB), NOSPLIT|NOFRAME, $0-0
-	MOVQ $0x800000, BX // opsAt
+	MOVQ $0x8000000, BX // opsAt
 
 next:
 	MOVQ 0(BX), AX

