@@ -2,8 +2,10 @@ package script
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed" // the engine
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"math"
 	"sync"
@@ -20,6 +22,8 @@ import (
 //
 //go:embed quickjs.wasm.zst
 var quickjs []byte
+
+const quickjsSum = "105c3bed22d457e43e3d1c3c1c6959fda62a8fe06f0fc8a985303c3a2be72232"
 
 // engine keeps the compiled engine of JavaScript, by the memory a script may have.
 type engine struct {
@@ -61,11 +65,11 @@ func (e *engine) get(ctx context.Context, memoryMB int) (*compiledEngine, error)
 	if c := e.compiled[memoryMB]; c != nil {
 		return c, nil
 	}
-	packed, err := unpack(quickjs)
-	if err != nil {
-		return nil, durable.Errorf(durable.CodeInternal, "the engine of JavaScript is damaged: %w", err)
+	unpacked, err := unpack(quickjs)
+	if sum := sha256.Sum256(unpacked); err != nil || hex.EncodeToString(sum[:]) != quickjsSum {
+		return nil, durable.Errorf(durable.CodeInternal, "the engine of JavaScript is damaged")
 	}
-	module, err := ownMemory(packed)
+	module, err := ownMemory(unpacked)
 	if err != nil {
 		return nil, err
 	}

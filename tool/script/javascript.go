@@ -59,11 +59,10 @@ func (s *script) javaScript(ctx context.Context, code string, input json.RawMess
 	steps := &counter{left: s.declared.Steps}
 	inside = context.WithValue(inside, counterKey{}, steps)
 	instance, err := compiled.runtime.InstantiateModule(inside, compiled.module, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	if err != nil {
-		return answer{}, durable.Errorf(durable.CodeInternal, "start JavaScript: %w", err)
+	vm := &vm{ctx: inside, module: instance, err: err}
+	if err == nil {
+		defer instance.Close(ctx) //nolint:errcheck // it has ended
 	}
-	defer instance.Close(ctx) //nolint:errcheck // it has ended
-	vm := &vm{ctx: inside, module: instance}
 	a := vm.run(s.declared.MemoryMB, steps, expression(ctx, code, input))
 	switch {
 	case ctx.Err() != nil:
