@@ -159,6 +159,7 @@ var sameRoom = map[string]bool{
 	"model/anthropic -> model/wire": true,
 	"model/script -> model/wire":    true,
 	"tool/http -> tool/guard":       true, // every connection of its tools
+	"tool/script -> tool/wasm":      true, // what its interpreters run in
 }
 
 func TestLinked(t *testing.T) {

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	random "math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -83,14 +84,13 @@ func (t *Tools) runtime(ctx context.Context, s shape) (*runtime, error) {
 }
 
 // compile compiles a module once; who comes meanwhile waits.
-func (r *runtime) compile(ctx context.Context, data []byte, counted bool) (wazero.CompiledModule, error) {
-	key := sum(data)
+func (r *runtime) compile(ctx context.Context, p Program, counted bool) (wazero.CompiledModule, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.compiled[key]; c != nil {
+	if c := r.compiled[p.hash]; c != nil {
 		return c, nil
 	}
-	bounded, err := bound(data)
+	bounded, err := bound(p.data)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (r *runtime) compile(ctx context.Context, data []byte, counted bool) (wazer
 	if err != nil {
 		return nil, durable.Errorf(durable.CodeInvalid, "the module cannot be compiled: %s", firstLine(err))
 	}
-	r.compiled[key] = c
+	r.compiled[p.hash] = c
 	return c, nil
 }
 
@@ -113,13 +113,13 @@ var (
 )
 
 // run makes one call: a new instance, with nothing left of the call before.
-func (m *module) run(ctx context.Context, data []byte, args json.RawMessage) (tool.Result, error) {
+func (m *module) run(ctx context.Context, p Program, input []byte) (tool.Result, error) {
 	c := &m.declared
 	r, err := m.tools.runtime(ctx, shape{c.MemoryMB, c.MaxCalls > 0})
 	if err != nil {
 		return tool.Result{}, err
 	}
-	compiled, err := r.compile(ctx, data, c.MaxCalls > 0)
+	compiled, err := r.compile(ctx, p, c.MaxCalls > 0)
 	if err != nil {
 		return tool.Result{}, err
 	}
@@ -140,13 +140,17 @@ func (m *module) run(ctx context.Context, data []byte, args json.RawMessage) (to
 	config := wazero.NewModuleConfig().
 		WithName(""). // many at once
 		WithArgs(append([]string{m.spec.Name}, c.Args...)...).
-		WithStdin(bytes.NewReader(args)).WithStdout(stdout).WithStderr(stderr).
-		WithFSConfig(files).
-		WithSysWalltime().WithSysNanotime().
-		WithNanosleep(func(ns int64) { sleep(inside, time.Duration(ns)) }).
-		WithRandSource(rand.Reader)
-	if a := durable.AttemptOf(ctx); a != nil && a.Key != "" {
-		config = config.WithEnv("ORPINE_KEY", a.Key)
+		WithStdin(bytes.NewReader(input)).WithStdout(stdout).WithStderr(stderr).
+		WithFSConfig(files)
+	key := ""
+	if a := durable.AttemptOf(ctx); a != nil {
+		key = a.Key
+	}
+	if c.Pure { // the clock of the runtime stands still
+		config = config.WithRandSource(random.NewChaCha8(sha256.Sum256([]byte(key))))
+	} else {
+		config = config.WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader).WithEnv("ORPINE_KEY", key).
+			WithNanosleep(func(ns int64) { sleep(inside, time.Duration(ns)) })
 	}
 	instance, err := r.InstantiateModule(inside, compiled, config)
 	if instance != nil {

@@ -43,6 +43,7 @@ type Declared struct {
 	Timeout     string              `json:"timeout,omitempty"` // such as 30s
 	MaxCalls    int64               `json:"max_calls,omitempty"`
 	MaxBytes    int                 `json:"max_bytes,omitempty"`
+	Pure        bool                `json:"pure,omitempty"`
 	Options     durable.StepOptions `json:"options"`
 	Flow        tool.Flow           `json:"flow"`
 }
@@ -126,32 +127,60 @@ func (t *Tools) Make(d tool.Declaration) (tool.Tool, error) {
 	if err := dec.Decode(&m.declared); err != nil {
 		return nil, wrong(err)
 	}
-	if err := m.declared.check(); err != nil {
+	if err := m.prepare(); err != nil {
 		return nil, wrong(err)
 	}
 	c := &m.declared
+	m.spec = tool.Spec{Name: d.Name, Description: c.Description, Schema: c.Schema, Options: c.Options, Flow: c.Flow}
+	if m.spec.Options.Effect == "" {
+		m.spec.Options.Effect = durable.Read // it can change nothing
+	}
+	if m.spec.Options.Timeout == 0 {
+		m.spec.Options.Timeout = m.limit + time.Minute // for the module to be compiled once
+	}
+	return m, nil
+}
+
+var _ tool.Maker = (*Tools)(nil).Make
+
+// prepare checks what was declared and fills in the defaults.
+func (m *module) prepare() error {
+	c := &m.declared
+	if err := c.check(); err != nil {
+		return err
+	}
 	if c.MemoryMB == 0 {
 		c.MemoryMB = defaultMemory
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = defaultMaxBytes
 	}
-	timeout, err := c.timeout()
-	if err != nil {
-		return nil, wrong(err)
-	}
-	m.limit = timeout
-	m.spec = tool.Spec{Name: d.Name, Description: c.Description, Schema: c.Schema, Options: c.Options, Flow: c.Flow}
-	if m.spec.Options.Effect == "" {
-		m.spec.Options.Effect = durable.Read // it can change nothing
-	}
-	if m.spec.Options.Timeout == 0 {
-		m.spec.Options.Timeout = timeout + time.Minute // for the module to be compiled once
-	}
-	return m, nil
+	var err error
+	m.limit, err = c.timeout()
+	return err
 }
 
-var _ tool.Maker = (*Tools)(nil).Make
+// Program is a module that comes with the program, and not from a file.
+type Program struct {
+	data []byte
+	hash string
+}
+
+// NewProgram makes a program of a module. Error: invalid.
+func NewProgram(module []byte) (Program, error) {
+	return Program{module, sum(module)}, checkModule("the program", module)
+}
+
+// Run makes one call of a program, with input as its standard input; name is what it is
+// called. Of c the bounds count, and not where a module is found. Errors: as for a tool.
+func (t *Tools) Run(ctx context.Context, name string, p Program, c Declared, input []byte) (tool.Result, error) {
+	c.Module, c.Blob = name, nil
+	m := &module{tools: t, declared: c, spec: tool.Spec{Name: name}}
+	if err := m.prepare(); err != nil {
+		return tool.Result{}, err
+	}
+	return m.run(ctx, p, input)
+}
 
 // module is a tool that runs a module for each call.
 type module struct {
@@ -168,37 +197,38 @@ func (m *module) Spec() tool.Spec { return m.spec }
 
 // Call implements tool.Tool.
 func (m *module) Call(ctx context.Context, args json.RawMessage) (tool.Result, error) {
-	data, err := m.load(ctx)
+	p, err := m.load(ctx)
 	if err != nil {
 		return tool.Result{}, err
 	}
 	if len(args) == 0 {
 		args = json.RawMessage(`{}`)
 	}
-	return m.run(ctx, data, args)
+	return m.run(ctx, p, args)
 }
 
 // load reads the module and holds it against its hash.
-func (m *module) load(ctx context.Context) ([]byte, error) {
+func (m *module) load(ctx context.Context) (Program, error) {
 	if m.declared.Blob == nil {
 		data, err := readModule(m.declared.Module)
 		if err != nil {
-			return nil, err
+			return Program{}, err
 		}
-		if want := m.declared.SHA256; want != "" && !strings.EqualFold(want, sum(data)) {
-			return nil, durable.Errorf(durable.CodeDenied, "%s has changed since it was declared: its SHA-256 is %s, not %s", m.declared.Module, sum(data), want)
+		p := Program{data, sum(data)}
+		if want := m.declared.SHA256; want != "" && !strings.EqualFold(want, p.hash) {
+			return Program{}, durable.Errorf(durable.CodeDenied, "%s has changed since it was declared: its SHA-256 is %s, not %s", m.declared.Module, p.hash, want)
 		}
-		return data, nil
+		return p, nil
 	}
 	a := durable.AttemptOf(ctx)
 	if a == nil || a.Blobs == nil {
-		return nil, durable.Errorf(durable.CodeInvalid, "a module that is a blob can be called in a step only")
+		return Program{}, durable.Errorf(durable.CodeInvalid, "a module that is a blob can be called in a step only")
 	}
 	data, err := a.Blobs.Get(ctx, *m.declared.Blob)
 	if err != nil {
-		return nil, err
+		return Program{}, err
 	}
-	return data, checkModule("blob "+m.declared.Blob.Hash, data)
+	return Program{data, sum(data)}, checkModule("blob "+m.declared.Blob.Hash, data)
 }
 
 func readModule(name string) ([]byte, error) {
