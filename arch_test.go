@@ -155,6 +155,7 @@ func checkInside(t *testing.T, floor map[string]int, from, to string, at int) {
 var sameRoom = map[string]bool{
 	"server -> server/access":       true, // the guard of its door
 	"server -> server/stream":       true, // what it sends to who watches a run
+	"server -> server/mcp":          true, // one more door to what it does
 	"model/openai -> model/wire":    true, // what the HTTP formats have in common
 	"model/anthropic -> model/wire": true,
 	"model/script -> model/wire":    true,

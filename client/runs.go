@@ -20,6 +20,14 @@ func (c *Client) Start(ctx context.Context, in StartRun) (durable.Run, error) {
 	return run, c.create(ctx, at("runs"), in, &run)
 }
 
+// StartOnce is Start under a key of the caller's: the same key and request again, also from
+// another process, start nothing and return the run that there is. Error: conflict where the key
+// was used for something else.
+func (c *Client) StartOnce(ctx context.Context, key string, in StartRun) (durable.Run, error) {
+	var run durable.Run
+	return run, c.do(ctx, call{method: http.MethodPost, path: at("runs"), in: in, header: map[string]string{"Idempotency-Key": key}}, &run)
+}
+
 // Get returns a run as it is. Here and in all methods about one run id may also be a unique
 // prefix, a name or @last, unless the token is one of a tenant.
 func (c *Client) Get(ctx context.Context, id durable.RunID) (durable.Run, error) {

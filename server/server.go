@@ -24,6 +24,7 @@ import (
 type Config struct {
 	Runtime *orpine.Runtime // required; stays the caller's to close
 	Version string          // of the build, as the OpenAPI document says it
+	URL     string          // under which it is reached, for links to runs; "" = links without a host
 	Log     *slog.Logger    // nil = no log
 
 	Strict bool // a request needs a token even where none was made yet
@@ -57,6 +58,7 @@ type Server struct {
 
 	guarded atomic.Bool
 	streams *stream.Streams
+	mcp     *mcpDoors
 	agents  *agents
 }
 
@@ -109,6 +111,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.admin()
 	s.peers()
 	s.health()
+	s.agentsOverMCP()
 	s.docs()
 	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
 		s.note(Route{Method: http.MethodGet, Path: path, Scope: Public, Summary: "What can be asked of the server"})
@@ -169,11 +172,14 @@ func (s *Server) Guarded() bool { return s.guarded.Load() }
 
 // Drop ends the streams that are open; what they watch goes on, and so do their clients when
 // there is a server again.
-func (s *Server) Drop() { s.streams.Close() }
+func (s *Server) Drop() {
+	s.streams.Close()
+	s.mcp.close()
+}
 
 // Close ends the streams and lets go of the log of audit. Nothing may be asked any more.
 func (s *Server) Close() error {
-	s.streams.Close()
+	s.Drop()
 	return s.audit.Close()
 }
 
