@@ -110,7 +110,9 @@ func (l *loop) direct(c model.ToolCall, out *outcome) func() error {
 	f := l.invoke(l.ctx, c, nil)
 	return func() (err error) {
 		out.made = true
-		out.toolOutput, err = f.Await(l.ctx)
+		if out.toolOutput, err = f.Await(l.ctx); err == nil && len(out.Asks) > 0 {
+			err = l.talk(l.ctx, c, out) // its spec did not say so: others are waited for behind it
+		}
 		return err
 	}
 }
@@ -124,13 +126,21 @@ func (l *loop) perform(ctx durable.Context, c model.ToolCall, out *outcome) erro
 	if d, ok := l.tools.agents[c.Name]; ok {
 		return l.delegate(ctx, d, c, out)
 	}
-	var answers *tool.Answers
+	var err error
+	if out.toolOutput, err = l.invoke(ctx, c, nil).Await(ctx); err != nil || len(out.Asks) == 0 {
+		return err
+	}
+	return l.talk(ctx, c, out)
+}
+
+// talk goes on with a call that has questions for a person, until it has none.
+func (l *loop) talk(ctx durable.Context, c model.ToolCall, out *outcome) error {
 	for range maxRounds {
-		var err error
-		if out.toolOutput, err = l.invoke(ctx, c, answers).Await(ctx); err != nil || len(out.Asks) == 0 {
+		answers, err := l.put(ctx, out.toolOutput)
+		if err != nil {
 			return err
 		}
-		if answers, err = l.put(ctx, out.toolOutput); err != nil {
+		if out.toolOutput, err = l.invoke(ctx, c, answers).Await(ctx); err != nil || len(out.Asks) == 0 {
 			return err
 		}
 	}

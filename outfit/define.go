@@ -19,6 +19,7 @@ import (
 	"github.com/orpine-run/orpine/tool/http"
 	"github.com/orpine-run/orpine/tool/mcp"
 	"github.com/orpine-run/orpine/tool/memory"
+	"github.com/orpine-run/orpine/tool/script"
 	"github.com/orpine-run/orpine/tool/sql"
 	"github.com/orpine-run/orpine/tool/wasm"
 )
@@ -91,6 +92,12 @@ func (o *Outfit) declared(f *config.File, d agent.Definition) ([]tool.Declaratio
 		case name == "clock": // every agent may have it
 		case name == "shell":
 			list, err := o.toolOf(f, config.Tool{Name: name})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, list...)
+		case name == script.Starlark || name == script.JavaScript:
+			list, err := one(declare(name, script.Kind, script.Declared{Language: name}))
 			if err != nil {
 				return nil, err
 			}

@@ -27,6 +27,7 @@ import (
 	"github.com/orpine-run/orpine/tool/http"
 	"github.com/orpine-run/orpine/tool/mcp"
 	"github.com/orpine-run/orpine/tool/memory"
+	"github.com/orpine-run/orpine/tool/script"
 	"github.com/orpine-run/orpine/tool/secret"
 	"github.com/orpine-run/orpine/tool/sql"
 	"github.com/orpine-run/orpine/tool/todo"
@@ -56,6 +57,7 @@ type Outfit struct {
 	http   *http.Tools
 	mcp    *mcp.Client
 	wasm   *wasm.Tools
+	script *script.Tools
 	vault  *vault
 }
 
@@ -72,7 +74,7 @@ func New(cfg Config) (*Outfit, error) {
 	if cfg.Runtime == nil {
 		cfg.Runtime = func() *orpine.Runtime { return nil }
 	}
-	o := &Outfit{cfg: cfg, wasm: wasm.New()}
+	o := &Outfit{cfg: cfg, wasm: wasm.New(), script: script.New()}
 	o.vault = &vault{data: cfg.Data, env: cfg.Env}
 	o.broker = secret.New(o.sources()...)
 	var err error
@@ -93,6 +95,7 @@ func (o *Outfit) Equip(cfg *orpine.Config) {
 	cfg.Tools = append(cfg.Tools, clock.New())
 	makers := map[string]tool.Maker{
 		sql.Kind: sql.Maker(), files.Kind: files.Maker(), http.Kind: o.http.Make, mcp.Kind: o.mcp.Make, wasm.Kind: o.wasm.Make,
+		script.Kind: o.script.Make,
 		memory.Kind: memory.Maker(o.shelf), builtinKind: o.builtin,
 		command.Kind: command.Maker(command.Config{Sandbox: o.sandbox, Secrets: o.broker.Value}),
 	}
@@ -129,7 +132,7 @@ func (o *Outfit) Inspect(d agent.Definition) (*agent.Inspection, error) {
 
 // Close ends the servers and lets go of connections.
 func (o *Outfit) Close(ctx context.Context) error {
-	err := errors.Join(o.mcp.Close(), o.wasm.Close(ctx))
+	err := errors.Join(o.mcp.Close(), o.wasm.Close(ctx), o.script.Close(ctx))
 	o.http.Close()
 	return err
 }

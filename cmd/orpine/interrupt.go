@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orpine-run/orpine/agent"
@@ -26,7 +27,7 @@ func answerJSON(text string) json.RawMessage {
 // is enough, and anything else is told to the agent in place of a result.
 func answerTo(i durable.Interrupt, text string) json.RawMessage {
 	if i.Kind != agent.ApprovalKind {
-		return answerJSON(text)
+		return inForm(i.Schema, answerJSON(text), text)
 	}
 	var d durable.Decision
 	if json.Unmarshal([]byte(text), &d) == nil && d.Action != "" {
@@ -36,6 +37,39 @@ func answerTo(i durable.Interrupt, text string) json.RawMessage {
 		return decided(durable.Decision{Action: action})
 	}
 	return decided(durable.Decision{Action: durable.Respond, Text: text})
+}
+
+// declined is the field by which a form can be left unanswered.
+const declined = "decline"
+
+// inForm puts an answer into the only field of a form, if it is no object itself; the word decline
+// leaves a form unanswered that can be.
+func inForm(schema, answer json.RawMessage, text string) json.RawMessage {
+	f, ok := formOf(schema)
+	if !ok || strings.HasPrefix(strings.TrimSpace(string(answer)), "{") {
+		return answer
+	}
+	may := false
+	f.fields = slices.DeleteFunc(f.fields, func(one field) bool {
+		may = may || one.name == declined
+		return one.name == declined
+	})
+	value := map[string]any{}
+	switch {
+	case may && text == declined:
+		value[declined] = true
+	case len(f.fields) != 1:
+		return answer
+	case f.fields[0].Type == "string":
+		value[f.fields[0].name] = text
+	default:
+		value[f.fields[0].name] = answer
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return answer
+	}
+	return data
 }
 
 func decided(d durable.Decision) json.RawMessage {

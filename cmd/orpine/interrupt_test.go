@@ -27,6 +27,9 @@ func approval() durable.Interrupt {
 func TestAnswerTo(t *testing.T) {
 	t.Parallel()
 	question := durable.Interrupt{Kind: "question"}
+	form := durable.Interrupt{Kind: "question", Schema: json.RawMessage(`{"type":"object","properties":{"size":{"type":"string"},"decline":{"type":"boolean"}}}`)}
+	count := durable.Interrupt{Kind: "question", Schema: json.RawMessage(`{"type":"object","properties":{"n":{"type":"integer"}}}`)}
+	two := durable.Interrupt{Kind: "question", Schema: json.RawMessage(`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}}}`)}
 	for _, c := range []struct {
 		name string
 		to   durable.Interrupt
@@ -35,6 +38,12 @@ func TestAnswerTo(t *testing.T) {
 	}{
 		{"a text", question, "accept", `"accept"`},
 		{"JSON", question, `{"a":1}`, `{"a":1}`},
+		{"the field of a form", form, "L", `{"size":"L"}`},
+		{"a number in a field for texts", form, "42", `{"size":"42"}`},
+		{"a form that is left unanswered", form, "decline", `{"decline":true}`},
+		{"a whole form", form, `{"size":"L"}`, `{"size":"L"}`},
+		{"a number", count, "3", `{"n":3}`},
+		{"which field is not known", two, "x", `"x"`},
 		{"accept", approval(), "Accept", `{"action":"accept"}`},
 		{"reject", approval(), "reject", `{"action":"reject"}`},
 		{"own words", approval(), "ask me later", `{"action":"respond","text":"ask me later"}`},

@@ -23,6 +23,7 @@ type mcpCmd struct {
 	Call  mcpCallCmd  `cmd:"" help:"Call a tool of an MCP server by hand."`
 	Trust mcpTrustCmd `cmd:"" help:"Accept tools that are not as they were when they were first used."`
 	Login mcpLoginCmd `cmd:"" help:"Log in to a remote MCP server."`
+	Serve mcpServeCmd `cmd:"" help:"Offer agents to an MCP client, over standard input and output."`
 }
 
 // mcpFile is where the servers are declared.

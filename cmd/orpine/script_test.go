@@ -59,6 +59,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Values[startedKey{}] = map[string]*started{}
+			e.Setenv("ORPINE_BIN", filepath.Join(filepath.SplitList(e.Getenv("PATH"))[0], "orpine")) // for who needs its path
 			return nil
 		},
 		Condition: func(name string) (bool, error) {

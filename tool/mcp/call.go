@@ -44,6 +44,7 @@ func newTool(c *Client, name, server string, d declared) (*mcpTool, error) {
 		otherwise = durable.Read
 	}
 	t.spec = tool.Spec{
+		Asks: yes(t.config.Ask),
 		Name: name, Description: l.Description, Schema: withType(l.Input), Output: l.Output, Flow: d.Server.flow(),
 		Options: durable.StepOptions{Effect: d.Server.effect(short, otherwise), Timeout: time.Duration(d.Server.Timeout)},
 	}
