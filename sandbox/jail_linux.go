@@ -289,14 +289,7 @@ func (l *launch) settled(p *Process) error {
 	if err != nil {
 		return fmt.Errorf("read what the jail reports: %w", err)
 	}
-	if len(report) < 16 {
-		select {
-		case <-p.ended: // ended without a word: killed while it was set up, or at once when it began
-			if p.exit.Code == 126 {
-				return fmt.Errorf("the jail ended while it was set up: %+v", p.exit)
-			}
-		default:
-		}
+	if len(report) < 16 { // it was executed, or killed before that
 		return nil
 	}
 	what, errno := l.program.failed(report)
@@ -372,6 +365,8 @@ func refusal(what string, err error) error {
 		mend = "set the sysctl vm.memfd_noexec to 0 or 1"
 	case errors.Is(err, unix.EPERM) && (what == forking || what == mounting || strings.HasPrefix(what, "map")), errors.Is(err, unix.EACCES) && what == mounting:
 		mend = "user namespaces are forbidden here: set the sysctls kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or start the container with a seccomp profile that allows them"
+	case errors.Is(err, unix.EPERM) && strings.HasPrefix(what, "share"):
+		mend = "root shares directories with CAP_SYS_ADMIN: start the container with it, or run this program as an ordinary user"
 	case errors.Is(err, unix.EPERM) && what == mountingProc:
 		mend = "the /proc of this machine is partly hidden, as in a container: start the container with an unmasked /proc (Docker: --security-opt systempaths=unconfined)"
 	}

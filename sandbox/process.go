@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Process is a process under way. Its pipes may be used by one goroutine each.
+// Process is a process under way. Its pipes may be used by one goroutine each; whoever has
+// started it closes them.
 type Process struct {
 	Stdin  io.WriteCloser
 	Stdout io.ReadCloser
