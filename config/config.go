@@ -44,7 +44,7 @@ type File struct {
 func (f *File) Folder() string { return f.base }
 
 // Below returns the agents that one may put something to.
-func (f *File) Below(agent string) []string { return f.below[agent] }
+func (f *File) Below(name string) []string { return f.below[name] }
 
 // Problem is something about the file at a path such as agents.NAME.tools[0].
 func (f *File) Problem(path, message, hint string) Problem {

@@ -203,8 +203,8 @@ func one(d tool.Declaration, err error) ([]tool.Declaration, error) {
 	return []tool.Declaration{d}, err
 }
 
-func declare(name, kind string, config any) (tool.Declaration, error) {
-	data, err := json.Marshal(config)
+func declare(name, kind string, how any) (tool.Declaration, error) {
+	data, err := json.Marshal(how)
 	return tool.Declaration{Name: name, Kind: kind, Config: data}, err
 }
 

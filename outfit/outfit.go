@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/orpine-run/orpine"
@@ -102,9 +103,7 @@ func (o *Outfit) Equip(cfg *orpine.Config) {
 	if cfg.Makers == nil {
 		cfg.Makers = map[string]tool.Maker{}
 	}
-	for kind, maker := range makers {
-		cfg.Makers[kind] = maker
-	}
+	maps.Copy(cfg.Makers, makers)
 	cfg.Sources = map[string]tool.Source{mcp.Kind: o.mcp.Source, documentKind: o.operations}
 	cfg.Redact = o.Redact
 }

@@ -45,13 +45,13 @@ type vault struct {
 }
 
 // open opens the store; nil when there is no key, and none is to be made.
-func (v *vault) open(make bool) (*secret.Store, error) {
+func (v *vault) open(anew bool) (*secret.Store, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.store != nil {
 		return v.store, nil
 	}
-	key, err := v.key(make)
+	key, err := v.key(anew)
 	if errors.Is(err, durable.ErrNotFound) {
 		return nil, nil //nolint:nilnil // without a key there is nothing in it
 	}
@@ -62,13 +62,13 @@ func (v *vault) open(make bool) (*secret.Store, error) {
 	return v.store, err
 }
 
-func (v *vault) key(make bool) (secret.Key, error) {
+func (v *vault) key(anew bool) (secret.Key, error) {
 	if text, ok := v.env(SecretKeyVar); ok && text != "" {
 		return secret.KeyOf(text)
 	}
 	path := filepath.Join(v.data, keyFile)
 	key, err := secret.KeyFile(path)
-	if make && errors.Is(err, durable.ErrNotFound) {
+	if anew && errors.Is(err, durable.ErrNotFound) {
 		return secret.MakeKeyFile(path)
 	}
 	return key, err
