@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -46,6 +47,12 @@ func (d *desk) client(r sdk.Request) (*client.Client, error) {
 // look looks up what a request is about before it is carried out.
 func (d *desk) look(next sdk.MethodHandler) sdk.MethodHandler {
 	return func(ctx context.Context, method string, r sdk.Request) (sdk.Result, error) {
+		noun, _, _ := strings.Cut(method, "/")
+		switch {
+		case method == "resources/read": // the SDK answers that there is no such resource
+		case noun == "prompts", noun == "resources", noun == "completion": // and here that there are none, which is more than the client was told
+			return nil, &jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: "there are tools here, and no " + noun}
+		}
 		var err error
 		switch method {
 		case "tools/list":
