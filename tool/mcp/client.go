@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/orpine-run/orpine/durable"
@@ -133,6 +134,18 @@ func (c *Client) Make(d tool.Declaration) (tool.Tool, error) {
 		return nil, durable.Errorf(durable.CodeInvalid, "%s stands for all tools of an MCP server; they are listed first", d.Name)
 	}
 	return newTool(c, d.Name, name, config)
+}
+
+// guard keeps what a server sends from ending the process: the SDK trusts it to be complete.
+func guard(next sdk.MethodHandler) sdk.MethodHandler {
+	return func(ctx context.Context, method string, r sdk.Request) (result sdk.Result, err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				result, err = nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "the request cannot be understood"}
+			}
+		}()
+		return next(ctx, method, r)
+	}
 }
 
 // options are how we appear to a server.

@@ -246,6 +246,7 @@ func (l *link) shake(ctx context.Context, protocol string, limit time.Duration) 
 	}
 	r := &reach{} // of the handshake: what the server said to it
 	client := sdk.NewClient(&sdk.Implementation{Name: "orpine", Version: version}, w.options())
+	client.AddReceivingMiddleware(guard)
 	w.sdk, err = client.Connect(context.WithValue(ctx, reachKey{}, r), transport, &sdk.ClientSessionOptions{ProtocolVersion: protocol})
 	if err == nil && !late.Stop() {
 		_ = w.sdk.Close()
