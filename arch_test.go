@@ -152,12 +152,13 @@ func checkInside(t *testing.T, floor map[string]int, from, to string, at int) {
 
 // sameRoom names the edges inside a room that are meant.
 var sameRoom = map[string]bool{
-	"server -> server/access":       true, // the guard of its door
-	"server -> server/stream":       true, // what it sends to who watches a run
-	"server -> server/mcp":          true, // one more door to what it does
-	"model/openai -> model/wire":    true, // what the HTTP formats have in common
-	"model/anthropic -> model/wire": true,
-	"model/script -> model/wire":    true,
+	"server -> server/access":        true, // the guard of its door
+	"server -> server/stream":        true, // what it sends to who watches a run
+	"server -> server/mcp":           true, // one more door to what it does
+	"tool/mcp -> tool/mcp/transport": true, // what carries its messages
+	"model/openai -> model/wire":     true, // what the HTTP formats have in common
+	"model/anthropic -> model/wire":  true,
+	"model/script -> model/wire":     true,
 }
 
 func TestLinked(t *testing.T) {

@@ -12,7 +12,20 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/mcp/transport"
 )
+
+// Stdio says which process is a server: one that speaks MCP on its standard input and output.
+type Stdio struct {
+	Server  string // its name, for messages and logs
+	Command string
+	Args    []string
+	Env     map[string]string // all that is said; nothing else of the environment is meant
+	Dir     string            // "" = wherever the spawner starts processes
+}
+
+// Process is a server that runs.
+type Process = transport.Process
 
 // Config is what a client is given to reach servers with. What it is not given it refuses to
 // use, and says so.
