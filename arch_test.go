@@ -155,6 +155,7 @@ var sameRoom = map[string]bool{
 	"server -> server/access":        true, // the guard of its door
 	"server -> server/stream":        true, // what it sends to who watches a run
 	"server -> server/mcp":           true, // one more door to what it does
+	"tool/mcp -> tool/mcp/login":     true, // how remote servers are told who asks
 	"tool/mcp -> tool/mcp/transport": true, // what carries its messages
 	"model/openai -> model/wire":     true, // what the HTTP formats have in common
 	"model/anthropic -> model/wire":  true,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/mcp/login"
 	"github.com/orpine-run/orpine/tool/mcp/transport"
 )
 
@@ -64,11 +65,10 @@ type Client struct {
 	cfg    Config
 	log    *slog.Logger
 	parked *lot
-	logins Logins
+	logins *login.Keeper
 
 	mu     sync.Mutex
-	links  map[string]*link          // by what they are connected to
-	wanted map[string]*http.Response // how servers have asked for a login, by their names
+	links  map[string]*link // by what they are connected to
 	closed bool
 }
 
@@ -86,10 +86,7 @@ func New(cfg Config) *Client {
 	if cfg.Park == 0 {
 		cfg.Park = defaultPark
 	}
-	c := &Client{cfg: cfg, log: cfg.Log, parked: &lot{calls: map[string]*flight{}}, logins: cfg.Logins, links: map[string]*link{}, wanted: map[string]*http.Response{}}
-	if c.logins == nil {
-		c.logins = &memory{kept: map[string][]byte{}}
-	}
+	c := &Client{cfg: cfg, log: cfg.Log, parked: &lot{calls: map[string]*flight{}}, logins: login.New(cfg.HTTP, cfg.Logins), links: map[string]*link{}}
 	return c
 }
 

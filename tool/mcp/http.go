@@ -40,8 +40,12 @@ func (l *link) remote(ctx context.Context) (sdk.Transport, error) {
 	}
 	t := &sdk.StreamableClientTransport{Endpoint: address, HTTPClient: &client, MaxEventSize: transport.MaxMessage}
 	if !hasHeader(headers, "Authorization") {
-		if t.OAuthHandler, err = c.unattended(ctx, l.name, l.server); err != nil {
+		who, err := c.whoAsks(ctx, l.name, l.server)
+		if err != nil {
 			return nil, err
+		}
+		if t.OAuthHandler, err = c.logins.Unattended(ctx, who); err != nil {
+			return nil, l.fail(durable.CodeUnavailable, err)
 		}
 	}
 	return t, nil
