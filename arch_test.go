@@ -153,14 +153,16 @@ func checkInside(t *testing.T, floor map[string]int, from, to string, at int) {
 
 // sameRoom names the edges inside a room that are meant.
 var sameRoom = map[string]bool{
-	"server -> server/access":       true, // the guard of its door
-	"server -> server/stream":       true, // what it sends to who watches a run
-	"server -> server/mcp":          true, // one more door to what it does
-	"model/openai -> model/wire":    true, // what the HTTP formats have in common
-	"model/anthropic -> model/wire": true,
-	"model/script -> model/wire":    true,
-	"tool/http -> tool/guard":       true, // every connection of its tools
-	"tool/script -> tool/wasm":      true, // what its interpreters run in
+	"server -> server/access":        true, // the guard of its door
+	"server -> server/stream":        true, // what it sends to who watches a run
+	"server -> server/mcp":           true, // one more door to what it does
+	"model/openai -> model/wire":     true, // what the HTTP formats have in common
+	"model/anthropic -> model/wire":  true,
+	"model/script -> model/wire":     true,
+	"tool/http -> tool/guard":        true, // every connection of its tools
+	"tool/script -> tool/wasm":       true, // what its interpreters run in
+	"tool/mcp -> tool/mcp/login":     true, // how remote servers are told who asks
+	"tool/mcp -> tool/mcp/transport": true, // what carries its messages
 }
 
 func TestLinked(t *testing.T) {

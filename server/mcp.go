@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
 	"github.com/orpine-run/orpine/server/mcp"
 )
@@ -36,12 +37,44 @@ func (s *Server) agentsOverMCP() {
 	} {
 		r := Route{Method: way.method, Path: mcpPath, ID: strings.ToLower(way.method) + "-mcp", Scope: access.AgentsRead, Summary: way.summary, Body: 16 << 20, Asks: true}
 		s.raw(r, huma.Operation{Description: "The streamable HTTP transport of the Model Context Protocol, 2026-07-28 and before."}, func(w http.ResponseWriter, r *http.Request) error {
+			door := s.mcp.web
 			if isLocal(r.Context()) {
-				s.mcp.local.ServeHTTP(w, r)
-			} else {
-				s.mcp.web.ServeHTTP(w, r)
+				door = s.mcp.local
+			}
+			out := &refusals{ResponseWriter: w}
+			door.ServeHTTP(out, r)
+			if out.status > 0 {
+				return problemWith(out.status, durable.CodeInvalid, "%s", strings.TrimSpace(out.text.String()))
 			}
 			return nil
 		})
 	}
 }
+
+// refusals keeps back what is refused in plain text, so that it is told as a problem, as all that
+// this server refuses.
+type refusals struct {
+	http.ResponseWriter
+	status int // of a refusal that was kept back; 0 = there is none
+	text   strings.Builder
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *refusals) WriteHeader(status int) {
+	if status >= http.StatusBadRequest && strings.HasPrefix(r.Header().Get("Content-Type"), "text/plain") {
+		r.status = status
+		return
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (r *refusals) Write(p []byte) (int, error) {
+	if r.status > 0 {
+		return r.text.Write(p)
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (r *refusals) Unwrap() http.ResponseWriter { return r.ResponseWriter }

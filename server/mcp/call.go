@@ -78,14 +78,14 @@ func (d *desk) begin(ctx context.Context, c *client.Client, r *sdk.CallToolReque
 		return run, err
 	}
 	var args struct {
-		Text *string `json:"text"`
+		Text string `json:"text"` // not asked for: an agent may be told nothing
 	}
 	dec := json.NewDecoder(bytes.NewReader(r.Params.Arguments))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&args); err != nil || args.Text == nil {
+	if err := dec.Decode(&args); err != nil && len(r.Params.Arguments) > 0 {
 		return durable.Run{}, durable.Errorf(durable.CodeInvalid, `the arguments must be {"text": "what the agent is told"}`)
 	}
-	in := client.StartRun{Agent: r.Params.Name, Name: r.Params.Name, Text: *args.Text}
+	in := client.StartRun{Agent: r.Params.Name, Name: r.Params.Name, Text: args.Text}
 	key, _ := r.Params.Meta[KeyMeta].(string)
 	if key == "" {
 		return c.Start(ctx, in)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -45,8 +47,19 @@ func (d *desk) client(r sdk.Request) (*client.Client, error) {
 
 // look looks up what a request is about before it is carried out.
 func (d *desk) look(next sdk.MethodHandler) sdk.MethodHandler {
-	return func(ctx context.Context, method string, r sdk.Request) (sdk.Result, error) {
-		var err error
+	return func(ctx context.Context, method string, r sdk.Request) (result sdk.Result, err error) {
+		defer func() {
+			if v := recover(); v != nil { // the SDK trusts a request to be complete
+				d.s.cfg.Log.ErrorContext(ctx, "a request panicked", slog.String("method", method), slog.Any("panic", v))
+				result, err = nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "the request cannot be understood"}
+			}
+		}()
+		noun, _, _ := strings.Cut(method, "/")
+		switch {
+		case method == "resources/read": // the SDK answers that there is no such resource
+		case noun == "prompts", noun == "resources", noun == "completion": // and here that there are none, which is more than the client was told
+			return nil, &jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: "there are tools here, and no " + noun}
+		}
 		switch method {
 		case "tools/list":
 			err = d.all(ctx, r)

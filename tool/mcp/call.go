@@ -16,6 +16,7 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/mcp/transport"
 )
 
 // KeyMeta is the name in _meta under which a server finds the idempotency key of a call.
@@ -116,6 +117,7 @@ func (t *mcpTool) begin(ctx context.Context, l *link, args json.RawMessage, a as
 				return refusal, nil
 			}
 			if tries < sendTries && ctx.Err() == nil && w.over() {
+				w.settle()
 				continue // nothing was called yet
 			}
 			return t.unreached(ctx, err)
@@ -207,7 +209,7 @@ type flight struct {
 	wire   *wire
 	token  string // names its progress, and where it is parked
 	args   json.RawMessage
-	reach  *reach
+	reach  *transport.Reach
 	cancel context.CancelFunc
 	leave  func()
 
@@ -228,9 +230,9 @@ type flight struct {
 
 // fly sends a call. It is not bound to ctx, which ends with the step.
 func (w *wire) fly(ctx context.Context, l *link, t *mcpTool, args json.RawMessage, a asking, given map[string]*sdk.ElicitResult, leave func()) *flight {
-	f := &flight{wire: w, token: newToken(), args: args, reach: &reach{}, leave: leave, ended: make(chan struct{}), asks: make(chan *ask, maxQuestions), known: a.Known}
+	f := &flight{wire: w, token: newToken(), args: args, reach: &transport.Reach{}, leave: leave, ended: make(chan struct{}), asks: make(chan *ask, maxQuestions), known: a.Known}
 	f.hear(ctx)
-	call, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), reachKey{}, f.reach))
+	call, cancel := context.WithCancel(transport.WithReach(context.WithoutCancel(ctx), f.reach))
 	f.cancel = cancel
 	go func() {
 		defer close(f.ended)
@@ -244,6 +246,11 @@ func (w *wire) fly(ctx context.Context, l *link, t *mcpTool, args json.RawMessag
 			return
 		}
 		defer w.land(f)
+		defer func() {
+			if v := recover(); v != nil {
+				f.err = fmt.Errorf("its answer cannot be understood: %v", v)
+			}
+		}()
 		params := &sdk.CallToolParams{Name: t.listed.Name, Arguments: args, RequestState: a.Request, Meta: sdk.Meta{}}
 		if len(args) == 0 {
 			params.Arguments = json.RawMessage(`{}`)
@@ -314,26 +321,26 @@ func (t *mcpTool) landed(ctx context.Context, f *flight, a asking) (tool.Result,
 	if ctx.Err() != nil {
 		return tool.Result{}, context.Cause(ctx)
 	}
-	status := int(f.reach.status.Load())
+	status := int(f.reach.Status.Load())
 	_, said := errors.AsType[*jsonrpc.Error](f.err)
 	switch {
 	case errors.Is(f.err, errUnsent),
 		status == http.StatusNotFound && (errors.Is(f.err, sdk.ErrSessionMissing) || f.wire.over()), // it has forgotten us
-		!f.reach.sent.Load() && (f.wire.pipe != nil || f.wire.over()):
+		!f.reach.Sent.Load() && (f.wire.pipe != nil || f.wire.over()):
 		return tool.Result{}, fmt.Errorf("%w: %w", errUnsent, f.wire.link.fail(durable.CodeUnavailable, f.wire.explain(f.err)))
-	case !f.reach.sent.Load():
+	case !f.reach.Sent.Load():
 		return t.unreached(ctx, f.wire.link.fail(durable.CodeUnavailable, fmt.Errorf("the call could not be sent: %w", f.err)))
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		e := f.wire.link.fail(durable.CodeUnavailable, fmt.Errorf("it takes no calls now (%d)", status))
-		e.RetryAfter = time.Duration(f.reach.after.Load())
+		e.RetryAfter = time.Duration(f.reach.After.Load())
 		e.Final = t.spec.Options.Effect == durable.Irreversible // the model is told
 		return tool.Result{}, e
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return t.refuse("%v", f.wire.link.refused(f.reach, f.err)), nil
 	case status >= http.StatusInternalServerError:
-	case f.reach.answered.Load() && said, status != 0 && said && !f.wire.over():
+	case f.reach.Answered.Load() && said, status != 0 && said && !f.wire.over():
 		return t.answeredError(f.err, a)
-	case f.reach.answered.Load():
+	case f.reach.Answered.Load():
 		return t.refuse("the call was made, but what the server answered is no result: %v", clip(f.err.Error(), tellSaid)), nil
 	case status >= http.StatusBadRequest:
 		return t.refuse("the server refused the call: %v", f.err), nil
@@ -359,7 +366,7 @@ func (t *mcpTool) lost(f *flight) error {
 func (w *wire) settle() {
 	select {
 	case <-w.lost:
-	case <-time.After(stopTime):
+	case <-time.After(transport.StopTime):
 	}
 }
 
@@ -369,6 +376,13 @@ func (w *wire) over() bool {
 	case <-w.lost:
 		return true
 	default:
+	}
+	if w.pipe != nil {
+		select {
+		case <-w.pipe.Dead(): // which will be noticed
+			return true
+		default:
+		}
 	}
 	w.link.mu.Lock()
 	defer w.link.mu.Unlock()

@@ -2,16 +2,33 @@ package mcp
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/mcp/login"
+	"github.com/orpine-run/orpine/tool/mcp/transport"
 )
+
+// Stdio says which process is a server: one that speaks MCP on its standard input and output.
+type Stdio struct {
+	Server  string // its name, for messages and logs
+	Command string
+	Args    []string
+	Env     map[string]string // all that is said; nothing else of the environment is meant
+	Dir     string            // "" = wherever the spawner starts processes
+	Sandbox json.RawMessage   // what it may touch, as it was declared; nil = that was not said
+}
+
+// Process is a server that runs.
+type Process = transport.Process
 
 // Config is what a client is given to reach servers with. What it is not given it refuses to
 // use, and says so.
@@ -50,11 +67,10 @@ type Client struct {
 	cfg    Config
 	log    *slog.Logger
 	parked *lot
-	logins Logins
+	logins *login.Keeper
 
 	mu     sync.Mutex
-	links  map[string]*link          // by what they are connected to
-	wanted map[string]*http.Response // how servers have asked for a login, by their names
+	links  map[string]*link // by what they are connected to
 	closed bool
 }
 
@@ -72,10 +88,7 @@ func New(cfg Config) *Client {
 	if cfg.Park == 0 {
 		cfg.Park = defaultPark
 	}
-	c := &Client{cfg: cfg, log: cfg.Log, parked: &lot{calls: map[string]*flight{}}, logins: cfg.Logins, links: map[string]*link{}, wanted: map[string]*http.Response{}}
-	if c.logins == nil {
-		c.logins = &memory{kept: map[string][]byte{}}
-	}
+	c := &Client{cfg: cfg, log: cfg.Log, parked: &lot{calls: map[string]*flight{}}, logins: login.New(cfg.HTTP, cfg.Logins), links: map[string]*link{}}
 	return c
 }
 
@@ -133,6 +146,18 @@ func (c *Client) Make(d tool.Declaration) (tool.Tool, error) {
 		return nil, durable.Errorf(durable.CodeInvalid, "%s stands for all tools of an MCP server; they are listed first", d.Name)
 	}
 	return newTool(c, d.Name, name, config)
+}
+
+// guard keeps what a server sends from ending the process: the SDK trusts it to be complete.
+func guard(next sdk.MethodHandler) sdk.MethodHandler {
+	return func(ctx context.Context, method string, r sdk.Request) (result sdk.Result, err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				result, err = nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "the request cannot be understood"}
+			}
+		}()
+		return next(ctx, method, r)
+	}
 }
 
 // options are how we appear to a server.

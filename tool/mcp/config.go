@@ -15,6 +15,7 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/mcp/login"
 )
 
 // Kind is the kind of the declarations this package makes and understands.
@@ -204,10 +205,10 @@ func (s Server) check(name string) error {
 	}
 	if o := s.OAuth; o != nil {
 		switch {
-		case o.Grant != "" && o.Grant != grantCode && o.Grant != grantClient:
-			return fail("the grant of oauth is %s or %s, not %q", grantCode, grantClient, o.Grant)
-		case o.Grant == grantClient && (o.ClientID == "" || o.ClientSecret == ""):
-			return fail("the grant %s needs a client_id and a client_secret", grantClient)
+		case o.Grant != "" && o.Grant != login.GrantCode && o.Grant != login.GrantClient:
+			return fail("the grant of oauth is %s or %s, not %q", login.GrantCode, login.GrantClient, o.Grant)
+		case o.Grant == login.GrantClient && (o.ClientID == "" || o.ClientSecret == ""):
+			return fail("the grant %s needs a client_id and a client_secret", login.GrantClient)
 		}
 	}
 	return nil

@@ -249,7 +249,7 @@ func raw() {
 				`{"name":"typed","inputSchema":{"type":"object"},"outputSchema":{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}},`+
 				`{"name":"none","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}},`+
 				`{"name":"odd","inputSchema":{"type":"object"}},{"name":"utf8","inputSchema":{"type":"object"}},{"name":"rpc","inputSchema":{"type":"object"}},`+
-				`{"name":"closing","inputSchema":{"type":"object"}},{"name":"garbage","inputSchema":{"type":"object"}},{"name":"nocontent","inputSchema":{"type":"object"}}]}`)
+				`{"name":"closing","inputSchema":{"type":"object"}},{"name":"garbage","inputSchema":{"type":"object"}},{"name":"rude","inputSchema":{"type":"object"}},{"name":"nocontent","inputSchema":{"type":"object"}}]}`)
 		case "tools/call typed":
 			answer(m.ID, `{"content":[],"structuredContent":{"n":"seven"}}`)
 		case "tools/call none":
@@ -265,6 +265,14 @@ func raw() {
 		case "tools/call garbage":
 			fmt.Println("panic: nil map")
 			answer(m.ID, `{"content":[{"type":"text","text":"after all"}]}`)
+		case "tools/call rude": // requests without what they must have
+			for _, method := range []string{"elicitation/create", "sampling/createMessage", "roots/list", "ping", "nonsense"} {
+				fmt.Printf(`{"jsonrpc":"2.0","id":"%s","method":"%s"}`+"\n", method, method)
+			}
+			for _, method := range []string{"progress", "cancelled", "elicitation/complete", "message", "resources/updated", "tools/list_changed", "nonsense"} {
+				fmt.Printf(`{"jsonrpc":"2.0","method":"notifications/%s"}`+"\n", method)
+			}
+			answer(m.ID, `{"content":[{"type":"text","text":"sorry"}]}`)
 		case "tools/call nocontent":
 			answer(m.ID, `{}`)
 		}

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool/mcp/transport"
 )
 
 // The times of a connection.
@@ -166,8 +166,8 @@ func (l *link) watch(w *wire) {
 	err := w.sdk.Wait()
 	if w.pipe != nil {
 		select { // what it died of comes a moment later than that it did
-		case <-w.pipe.ended:
-		case <-time.After(stopTime):
+		case <-w.pipe.Ended():
+		case <-time.After(transport.StopTime):
 		}
 	}
 	l.mu.Lock()
@@ -235,7 +235,7 @@ func (l *link) shake(ctx context.Context, protocol string, limit time.Duration) 
 		link: l, lost: make(chan struct{}), flights: map[string]*flight{}, turn: make(chan struct{}, 1),
 		release: func() { late.Stop(); cancel(nil) },
 	}
-	transport, err := l.transport(ctx, w)
+	way, err := l.transport(ctx, w)
 	if err != nil {
 		w.release()
 		return nil, err
@@ -244,9 +244,10 @@ func (l *link) shake(ctx context.Context, protocol string, limit time.Duration) 
 	if version == "" {
 		version = "dev"
 	}
-	r := &reach{} // of the handshake: what the server said to it
+	r := &transport.Reach{} // of the handshake: what the server said to it
 	client := sdk.NewClient(&sdk.Implementation{Name: "orpine", Version: version}, w.options())
-	w.sdk, err = client.Connect(context.WithValue(ctx, reachKey{}, r), transport, &sdk.ClientSessionOptions{ProtocolVersion: protocol})
+	client.AddReceivingMiddleware(guard)
+	w.sdk, err = client.Connect(transport.WithReach(ctx, r), way, &sdk.ClientSessionOptions{ProtocolVersion: protocol})
 	if err == nil && !late.Stop() {
 		_ = w.sdk.Close()
 		err = context.Cause(ctx)
@@ -257,7 +258,7 @@ func (l *link) shake(ctx context.Context, protocol string, limit time.Duration) 
 		}
 		w.release()
 		if w.pipe != nil {
-			w.pipe.proc.Kill()
+			w.pipe.Kill()
 			_ = w.pipe.Close() // it always ends
 		}
 		return nil, w.explain(l.refused(r, err))
@@ -267,8 +268,8 @@ func (l *link) shake(ctx context.Context, protocol string, limit time.Duration) 
 }
 
 // refused says what a status of a remote server means.
-func (l *link) refused(r *reach, err error) error {
-	switch status := int(r.status.Load()); status {
+func (l *link) refused(r *transport.Reach, err error) error {
+	switch status := int(r.Status.Load()); status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return durable.Errorf(durable.CodeDenied, "it refuses us (%d): %w; log in with: orpine mcp login %s, or have headers carry a token", status, err, l.name)
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -297,32 +298,17 @@ func (l *link) transport(ctx context.Context, w *wire) (sdk.Transport, error) {
 		}
 		return nil, durable.Errorf(code, "start %q: %w; is it installed, and is command right?", how.Command, err)
 	}
-	w.pipe = newPipe(process)
+	w.pipe = transport.NewPipe(process)
 	return w.pipe, nil
-}
-
-// reach is how far one request got. It travels in the context of the request.
-type reach struct {
-	sent     atomic.Bool  // it may have got there
-	answered atomic.Bool  // a response came back (stdio only)
-	status   atomic.Int64 // of the HTTP response; 0 = there was none
-	after    atomic.Int64 // nanoseconds that the server asked to wait
-}
-
-type reachKey struct{}
-
-func reachOf(ctx context.Context) *reach {
-	r, _ := ctx.Value(reachKey{}).(*reach)
-	return r
 }
 
 // wire is one connection, as long as it lasts.
 type wire struct {
 	link  *link
 	sdk   *sdk.ClientSession
-	pipe  *pipe         // to a process; nil = the server is remote
-	older bool          // it speaks a protocol in which servers ask during a call
-	lost  chan struct{} // closed when it is over
+	pipe  *transport.Pipe // to a process; nil = the server is remote
+	older bool            // it speaks a protocol in which servers ask during a call
+	lost  chan struct{}   // closed when it is over
 	once  sync.Once
 	turn  chan struct{} // holds one call when they go one at a time
 
@@ -363,7 +349,7 @@ func (w *wire) end() {
 		}()
 		select {
 		case <-closed:
-		case <-time.After(deadTime):
+		case <-time.After(transport.DeadTime):
 		}
 		w.release()
 	})
@@ -377,7 +363,7 @@ func (w *wire) explain(err error) error {
 		}
 		return err
 	}
-	said := w.pipe.obituary()
+	said := w.pipe.Obituary()
 	switch {
 	case said == "" && err == nil:
 		return durable.Errorf(durable.CodeUnavailable, "the connection was closed")

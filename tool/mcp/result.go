@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -125,4 +126,19 @@ func (t *mcpTool) bounded(ctx context.Context, text string) string {
 		return text
 	}
 	return clip(text, most) + "\n[it is longer; the whole: " + strings.TrimPrefix(keep(ctx, "text", "text/plain", []byte(text)), "[")
+}
+
+// tellSaid is how much of what a server said stands in a message, in bytes.
+const tellSaid = 400
+
+// clip shortens a text for a message.
+func clip(s string, most int) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + "…"
 }

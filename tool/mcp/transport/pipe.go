@@ -1,4 +1,4 @@
-package mcp
+package transport
 
 import (
 	"bufio"
@@ -19,16 +19,6 @@ import (
 	"github.com/orpine-run/orpine/durable"
 )
 
-// Stdio says which process is a server: one that speaks MCP on its standard input and output.
-type Stdio struct {
-	Server  string // its name, for messages and logs
-	Command string
-	Args    []string
-	Env     map[string]string // all that is said; nothing else of the environment is meant
-	Dir     string            // "" = wherever the spawner starts processes
-	Sandbox json.RawMessage   // what it may touch, as it was declared; nil = that was not said
-}
-
 // Process is a server that runs. Wait returns once it has ended and its output was read or
 // closed; Kill ends it and what it started, and may be called at any time and more than once.
 type Process interface {
@@ -41,24 +31,24 @@ type Process interface {
 
 // The bounds of what a process may say and how long it may take to end.
 const (
-	maxMessage = 16 << 20        // bytes of one message
+	MaxMessage = 16 << 20        // bytes of one message
 	maxNoise   = 256 << 10       // bytes on stdout that are no messages
 	maxSaid    = 2 << 10         // bytes of stderr that are remembered
-	stopTime   = 2 * time.Second // between the end of its input and a kill
+	StopTime   = 2 * time.Second // between the end of its input and a kill
 	lineBuffer = 64 << 10        // bytes
 	tellSaid   = 400             // bytes of what it said in a message of ours
-	deadTime   = 5 * time.Second // that a killed process may take to be gone
+	DeadTime   = 5 * time.Second // that a killed process may take to be gone
 )
 
-// pipe is the connection to a process: a message is a line of JSON. It is a transport and the
+// Pipe is the connection to a process: a message is a line of JSON. It is a transport and the
 // connection it makes.
-type pipe struct {
+type Pipe struct {
 	proc  Process
 	in    *bufio.Reader
-	said  *tail         // the end of stderr
-	dead  chan struct{} // closed when the process has ended
-	ended chan struct{} // closed when also its last words were read
-	exit  error         // of the process, once dead is closed
+	said  *tail // the end of stderr
+	dead  chan struct{}
+	ended chan struct{}
+	exit  error // of the process, once dead is closed
 
 	write sync.Mutex
 	stop  sync.Once
@@ -66,9 +56,9 @@ type pipe struct {
 	gone  chan struct{} // closed by Close
 
 	mu     sync.Mutex
-	noise  int                   // bytes on stdout that were no messages
+	noise  int                   // bytes on stdout since the last message that were none
 	first  string                // the first of those lines
-	calls  map[jsonrpc.ID]*reach // that were sent and not answered
+	calls  map[jsonrpc.ID]*Reach // that were sent and not answered
 	asks   int                   // requests of the server that were not answered
 	budget float64               // progress that may be passed on now
 	filled time.Time             // when that was reckoned
@@ -80,15 +70,17 @@ type line struct {
 }
 
 var (
-	_ sdk.Transport  = (*pipe)(nil)
-	_ sdk.Connection = (*pipe)(nil)
+	_ sdk.Transport  = (*Pipe)(nil)
+	_ sdk.Connection = (*Pipe)(nil)
 )
 
-func newPipe(p Process) *pipe {
-	c := &pipe{
+// NewPipe makes the connection to a process that was started. It is closed once, by the SDK or its
+// owner; the process has then ended.
+func NewPipe(p Process) *Pipe {
+	c := &Pipe{
 		proc: p, in: bufio.NewReaderSize(p.Stdout(), lineBuffer), said: &tail{most: maxSaid},
 		dead: make(chan struct{}), ended: make(chan struct{}), lines: make(chan line), gone: make(chan struct{}),
-		calls: map[jsonrpc.ID]*reach{}, budget: maxProgress, filled: time.Now(),
+		calls: map[jsonrpc.ID]*Reach{}, budget: maxProgress, filled: time.Now(),
 	}
 	go c.listen()
 	drained := make(chan struct{})
@@ -108,14 +100,23 @@ func newPipe(p Process) *pipe {
 	return c
 }
 
+// Dead is closed when the process has ended.
+func (c *Pipe) Dead() <-chan struct{} { return c.dead }
+
+// Ended is closed when also its last words were read.
+func (c *Pipe) Ended() <-chan struct{} { return c.ended }
+
+// Kill ends the process at once.
+func (c *Pipe) Kill() { c.proc.Kill() }
+
 // Connect implements the transport: the process is the connection.
-func (c *pipe) Connect(context.Context) (sdk.Connection, error) { return c, nil }
+func (c *Pipe) Connect(context.Context) (sdk.Connection, error) { return c, nil }
 
 // SessionID implements the connection; a pipe has none.
-func (*pipe) SessionID() string { return "" }
+func (*Pipe) SessionID() string { return "" }
 
 // Read implements the connection.
-func (c *pipe) Read(ctx context.Context) (jsonrpc.Message, error) {
+func (c *Pipe) Read(ctx context.Context) (jsonrpc.Message, error) {
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -134,13 +135,14 @@ const (
 
 // wanted looks at a message before it is passed on: what nobody listens to is not, so that a
 // flood of it fills nothing.
-func (c *pipe) wanted(m jsonrpc.Message) (bool, error) {
+func (c *Pipe) wanted(m jsonrpc.Message) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.noise = 0 // it speaks MCP, whatever it writes in between
 	switch m := m.(type) {
 	case *jsonrpc.Response:
 		if r := c.calls[m.ID]; r != nil {
-			r.answered.Store(true)
+			r.Answered.Store(true)
 			delete(c.calls, m.ID)
 		}
 	case *jsonrpc.Request:
@@ -169,22 +171,22 @@ func (c *pipe) wanted(m jsonrpc.Message) (bool, error) {
 }
 
 // sends takes note of a message that is about to be sent.
-func (c *pipe) sends(ctx context.Context, m jsonrpc.Message) {
+func (c *Pipe) sends(ctx context.Context, m jsonrpc.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch m := m.(type) {
 	case *jsonrpc.Response:
 		c.asks = max(c.asks-1, 0)
 	case *jsonrpc.Request:
-		if r := reachOf(ctx); r != nil && m.IsCall() {
-			r.sent.Store(true)
+		if r := ReachOf(ctx); r != nil && m.IsCall() {
+			r.Sent.Store(true)
 			c.calls[m.ID] = r
 		}
 	}
 }
 
 // Write implements the connection. A process that does not read holds it up until ctx ends.
-func (c *pipe) Write(ctx context.Context, m jsonrpc.Message) error {
+func (c *Pipe) Write(ctx context.Context, m jsonrpc.Message) error {
 	data, err := jsonrpc.EncodeMessage(m)
 	if err != nil {
 		return fmt.Errorf("encode a message: %w", err)
@@ -213,7 +215,7 @@ func (c *pipe) Write(ctx context.Context, m jsonrpc.Message) error {
 }
 
 // listen reads messages until there is an error, which is the last thing that Read returns.
-func (c *pipe) listen() {
+func (c *Pipe) listen() {
 	for {
 		m, err := c.next()
 		if _, ours := errors.AsType[*durable.Error](err); ours {
@@ -232,9 +234,9 @@ func (c *pipe) listen() {
 
 // next reads the next message. Lines that are none are passed over, up to a bound: some
 // programs write a greeting to the wrong place.
-func (c *pipe) next() (jsonrpc.Message, error) {
+func (c *Pipe) next() (jsonrpc.Message, error) {
 	for {
-		text, err := readLine(c.in, maxMessage)
+		text, err := readLine(c.in, MaxMessage)
 		if err != nil {
 			return nil, err
 		}
@@ -261,10 +263,10 @@ func (c *pipe) next() (jsonrpc.Message, error) {
 }
 
 // pass takes note of a line that is no message.
-func (c *pipe) pass(text []byte) error {
+func (c *Pipe) pass(text []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.noise == 0 {
+	if c.first == "" {
 		c.first = clip(string(text), tellSaid)
 	}
 	if c.noise += len(text); c.noise > maxNoise {
@@ -273,7 +275,7 @@ func (c *pipe) pass(text []byte) error {
 	return nil
 }
 
-var errLong = durable.Errorf(durable.CodeUnavailable, "it sent a message longer than %d bytes", maxMessage)
+var errLong = durable.Errorf(durable.CodeUnavailable, "it sent a message longer than %d bytes", MaxMessage)
 
 // readLine reads a line without its end, up to a number of bytes.
 func readLine(r *bufio.Reader, most int) ([]byte, error) {
@@ -298,25 +300,25 @@ func readLine(r *bufio.Reader, most int) ([]byte, error) {
 
 // Close implements the connection: the end of its input tells the process to end, and one that
 // does not is killed.
-func (c *pipe) Close() error {
+func (c *Pipe) Close() error {
 	c.stop.Do(func() {
 		close(c.gone)
 		go func() { _ = c.proc.Stdin().Close() }() // a write that is stuck holds it up
 		select {
 		case <-c.ended:
-		case <-time.After(stopTime):
+		case <-time.After(StopTime):
 		}
 		c.proc.Kill() // also what it may have left behind
 		select {
 		case <-c.ended:
-		case <-time.After(deadTime):
+		case <-time.After(DeadTime):
 		}
 	})
 	return nil
 }
 
-// obituary is what can be said of a process that ended or misbehaved.
-func (c *pipe) obituary() string {
+// Obituary is what can be said of a process that ended or misbehaved.
+func (c *Pipe) Obituary() string {
 	var parts []string
 	select {
 	case <-c.ended:
