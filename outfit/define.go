@@ -53,14 +53,22 @@ func (o *Outfit) Definition(f *config.File, name string) (agent.Definition, erro
 func above(f *config.File) []tool.Policy {
 	var list []tool.Policy
 	if p := f.Permissions; len(p.Deny)+len(p.Ask)+len(p.Allow) > 0 || p.Default != "" {
-		list = append(list, p)
+		list = append(list, narrowing(p))
 	}
 	for _, tenant := range slices.Sorted(maps.Keys(f.Tenants)) {
-		p := f.Tenants[tenant].Permissions
+		p := narrowing(f.Tenants[tenant].Permissions)
 		p.Tenant = tenant
 		list = append(list, p)
 	}
 	return list
+}
+
+// narrowing is a policy that says nothing of what it does not name, unless it lists what is allowed.
+func narrowing(p tool.Policy) tool.Policy {
+	if p.Default == "" && len(p.Allow) == 0 {
+		p.Default = tool.Allow
+	}
+	return p
 }
 
 // declared are the tools of a file that an agent names, by name.
