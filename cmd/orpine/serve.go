@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -47,11 +48,11 @@ Examples:
 
 // Run serves until it is told to stop.
 func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
-	log := slog.New(slog.NewTextHandler(a.stderr, nil))
 	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
+	log := slog.New(slog.NewTextHandler(redacted{a.stderr, cfg.Redact}, nil))
 	cfg.KeepDeltas, cfg.Log, cfg.OnStatus = true, log, a.hooks.Changed
 	if err := c.bounds(a, &cfg); err != nil {
 		return err
@@ -103,6 +104,20 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 			return err
 		}
 	}
+}
+
+// redacted is a log in which no secrets stand: each write is a whole line.
+type redacted struct {
+	io.Writer
+	redact func(string) string
+}
+
+// Write implements io.Writer.
+func (r redacted) Write(line []byte) (int, error) {
+	if _, err := io.WriteString(r.Writer, r.redact(string(line))); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }
 
 // listen opens the port. Who is not on this machine needs a token, so without one nobody else
