@@ -231,6 +231,8 @@ func (r *refs) effects(effects map[string]durable.Effect, at string) {
 func (r *refs) server(s Server, e entry) Server {
 	at := "mcp." + e.name
 	switch {
+	case s.Command == "" && s.URL == "" && r.file.MCPFile != "":
+		return s // it adds to what that file says
 	case s.Command == "" && s.URL == "":
 		r.add(e.position, at, "nothing says how it is reached", "add command, or url of a remote one")
 	case s.Command != "" && s.URL != "":

@@ -143,11 +143,23 @@ func (o *Outfit) Servers(f *config.File) ([]tool.Declaration, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.MCP)) {
-		d, err := serverOf(name, f.MCP[name])
+		server, err := serverOf(f.MCP[name])
 		if err != nil {
 			return nil, err
 		}
-		if i := slices.IndexFunc(list, func(o tool.Declaration) bool { return o.Name == name }); i >= 0 {
+		i := slices.IndexFunc(list, func(o tool.Declaration) bool { return o.Name == name })
+		if adds := server.Command == "" && server.URL == ""; adds && i < 0 {
+			return nil, durable.Errorf(durable.CodeInvalid, "mcp.%s: %s has no such server, and nothing says how it is reached: add command, or url", name, f.MCPFile)
+		} else if adds {
+			if server, err = onTop(list[i], server); err != nil {
+				return nil, err
+			}
+		}
+		d, err := mcp.Declare(name, server)
+		if err != nil {
+			return nil, err
+		}
+		if i >= 0 {
 			list[i] = d // what the file itself says counts
 			continue
 		}
@@ -156,7 +168,22 @@ func (o *Outfit) Servers(f *config.File) ([]tool.Declaration, error) {
 	return list, nil
 }
 
-func serverOf(name string, s config.Server) (tool.Declaration, error) {
+// onTop is a server of a .mcp.json with what an orpine file adds.
+func onTop(d tool.Declaration, more mcp.Server) (mcp.Server, error) {
+	var config struct {
+		Server mcp.Server `json:"server"`
+	}
+	if err := json.Unmarshal(d.Config, &config); err != nil {
+		return more, err
+	}
+	data, err := json.Marshal(more)
+	if err == nil {
+		err = json.Unmarshal(data, &config.Server) // only what was said stands in it
+	}
+	return config.Server, err
+}
+
+func serverOf(s config.Server) (mcp.Server, error) {
 	server := mcp.Server{
 		Type: s.Type, Command: s.Command, Args: s.Args, Env: s.Env, Dir: s.Dir, URL: s.URL, Headers: s.Headers, Timeout: mcp.Duration(s.Timeout),
 		Effects: s.Effects, Tools: s.Tools, Resources: s.Resources, Prompts: s.Prompts, Ask: s.Ask, Calls: s.Calls, MaxResult: s.MaxResult,
@@ -167,11 +194,11 @@ func serverOf(name string, s config.Server) (tool.Declaration, error) {
 	if s.Sandbox != nil {
 		data, err := json.Marshal(s.Sandbox)
 		if err != nil {
-			return tool.Declaration{}, err
+			return server, err
 		}
 		server.Sandbox = data
 	}
-	return mcp.Declare(name, server)
+	return server, nil
 }
 
 // toolOf makes the declarations of a tool of a file.

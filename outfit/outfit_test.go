@@ -24,6 +24,7 @@ mcp_file: .mcp.json
 mcp:
   remote: { url: "https://mcp.example.com", headers: { Authorization: "Bearer ${secret:TOKEN}" }, effects: { list_*: read } }
   both: { command: here, sandbox: { net: [example.com], fs: read } }
+  more: { effects: { "*": read }, sandbox: { read_only: [/opt] } }
 permissions: { deny: [shell(rm *)] }
 tenants:
   acme: { permissions: { ask: [pay], default: allow } }
@@ -143,6 +144,31 @@ func TestDefinition(t *testing.T) {
 		if got, err := i.Rule(c.tenant, c.tool, []byte(c.args)); err != nil || got.Verdict != c.want {
 			t.Errorf("%s %s of %q: %+v, %v; want %s", c.tool, c.args, c.tenant, got, err, c.want)
 		}
+	}
+}
+
+// TestServers: those of a .mcp.json, with what the file adds, or in place of them.
+func TestServers(t *testing.T) {
+	list, err := newOutfit(t, outfit.Config{}).Servers(load(t, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, d := range list {
+		got[d.Name] = string(d.Config)
+	}
+	for name, want := range map[string][]string{
+		"both": {`"command":"here"`, `"net":["example.com"]`}, "more": {`"command":"more"`, `"*":"read"`, `"read_only":["/opt"]`}, "remote": {`${secret:TOKEN}`},
+	} {
+		for _, w := range want {
+			if !strings.Contains(got[name], w) {
+				t.Errorf("%s is %s, want %s in it", name, got[name], w)
+			}
+		}
+	}
+	bad := load(t, "mcp_file: .mcp.json\nmcp: { other: { calls: 3 } }\nagents: { a: { model: builtin/outline } }")
+	if _, err := newOutfit(t, outfit.Config{}).Servers(bad); !errors.Is(err, durable.ErrInvalid) {
+		t.Errorf("one that there is nowhere: %v", err)
 	}
 }
 

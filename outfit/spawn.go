@@ -40,7 +40,7 @@ func (o *Outfit) spawn(ctx context.Context, s mcp.Stdio) (mcp.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return process{p}, nil
+	return process{Process: p, jailed: tier == sandbox.TierJail}, nil
 }
 
 const mega = 1 << 20
@@ -81,7 +81,10 @@ func ports(hosts []string) []string {
 }
 
 // process is one of a sandbox, as the client of MCP servers wants it.
-type process struct{ *sandbox.Process }
+type process struct {
+	*sandbox.Process
+	jailed bool
+}
 
 func (p process) Stdin() io.WriteCloser { return p.Process.Stdin }
 func (p process) Stdout() io.Reader     { return p.Process.Stdout }
@@ -95,6 +98,8 @@ func (p process) Wait() error {
 		return fmt.Errorf("it was killed: it ran into the limit of %s", exit.Limit)
 	case exit.Signal != 0:
 		return fmt.Errorf("it ended: signal: %s", exit.Signal)
+	case exit.Code != 0 && p.jailed:
+		return fmt.Errorf("it ended with code %d; it runs in a jail, which shows it its working directory and no network: say under sandbox what else it needs", exit.Code)
 	case exit.Code != 0:
 		return fmt.Errorf("it ended with code %d", exit.Code)
 	}
