@@ -287,6 +287,15 @@ func (r *Runtime) Kill(ctx context.Context, id durable.RunID, reason string) err
 	return r.engine.Kill(ctx, id, reason)
 }
 
+// WriteLater is Write of what is asked for when something else is committed; neither function may
+// block. Hurry ends the wait.
+func (r *Runtime) WriteLater(changes func() []store.RecordChange, done func(error)) {
+	r.journal.WriteLater(changes, done)
+}
+
+// Hurry has what WriteLater was given committed now.
+func (r *Runtime) Hurry() { r.journal.Hurry() }
+
 // Write changes records: small named documents of the runtime itself, in one transaction.
 // Errors: conflict when a version is not the expected one, invalid.
 func (r *Runtime) Write(ctx context.Context, changes ...store.RecordChange) error {

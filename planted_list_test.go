@@ -20,8 +20,8 @@ const (
 var planted = []bug{
 	{
 		name: "a commit is acknowledged before it is made", file: "store/sqlite/writer.go",
-		old: "	err := w.failure()\n	if err == nil {\n",
-		bad: "	err := w.failure()\n	for _, g := range batch {\n		g.done(nil)\n		g.done = func(error) {}\n	}\n	if err == nil {\n",
+		old: "	err := w.failure()\n	if err == nil && !empty(batch) {\n",
+		bad: "	err := w.failure()\n	for _, g := range batch {\n		g.done(nil)\n		g.done = func(error) {}\n	}\n	if err == nil && !empty(batch) {\n",
 		pkg: embedded, test: linearTest,
 	},
 	{

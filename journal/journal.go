@@ -84,6 +84,16 @@ func (j *Journal) Write(ctx context.Context, changes ...store.RecordChange) erro
 	}
 }
 
+// WriteLater is Write of what is asked for when something else is committed, in the order of the
+// calls; it must not block. done is told, from a goroutine that must not be held up. Hurry ends
+// the wait.
+func (j *Journal) WriteLater(changes func() []store.RecordChange, done func(error)) {
+	j.store.Commit([]*store.Change{{Later: changes}}, done)
+}
+
+// Hurry has what WriteLater was given committed now.
+func (j *Journal) Hurry() { j.store.Commit(nil, func(error) {}) }
+
 func (j *Journal) prepare(c *Change) (*store.Change, error) {
 	s := &store.Change{Run: c.Run, Create: c.Create, State: c.State, Records: c.Records}
 	for _, b := range c.Blobs {

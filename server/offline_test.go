@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
@@ -227,7 +228,9 @@ func TestCheckRuns(t *testing.T) {
 	s.start()
 	all, acme := s.as("", "*"), s.as("acme", "runs:*")
 	mine := s.must(acme.Start(t.Context(), client.StartRun{Program: "ask"}))
-	s.must(all.Start(t.Context(), client.StartRun{Program: "ask"}))
+	for _, run := range []durable.Run{mine, s.must(all.Start(t.Context(), client.StartRun{Program: "ask"}))} {
+		s.must(s.rt.Settle(t.Context(), run.ID, time.Time{}))
+	}
 	if ids, err := check(acme); err != nil || len(ids) != 1 || ids[0] != mine.ID {
 		t.Errorf("the runs of acme: %v, %v", ids, err)
 	}

@@ -119,7 +119,7 @@ func who(ctx context.Context) access.Identity {
 // admit decides whether a request is let in, and has it noted where it would change
 // something: the line is written while the request is carried out, and is durable before it is
 // answered. Where nothing can be noted nothing is done. Errors: a problem with 401, denied.
-func (s *Server) admit(r *http.Request, route Route) (access.Identity, <-chan error, error) {
+func (s *Server) admit(r *http.Request, route Route) (access.Identity, *access.Note, error) {
 	ctx := r.Context()
 	id, err := s.identify(ctx, r.Header.Get("Authorization"))
 	if route.Scope == Public {
@@ -145,9 +145,9 @@ type notedKey struct{}
 
 // noted returns once the line about a request is durable; at once where there is none.
 func noted(ctx context.Context) error {
-	line, _ := ctx.Value(notedKey{}).(<-chan error)
+	line, _ := ctx.Value(notedKey{}).(*access.Note)
 	if line == nil {
 		return nil
 	}
-	return <-line // the log always tells
+	return line.Wait(context.WithoutCancel(ctx)) // the log always tells
 }

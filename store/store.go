@@ -37,6 +37,9 @@ type Journal interface {
 	// when the transaction is durable or has failed, and must not block. It is never
 	// called from within Commit.
 	//
+	// A call all of whose changes have a Later may wait until one comes that has not, and is
+	// durable no later than that; one without changes hurries those that wait.
+	//
 	// Errors: conflict when a run to create exists, the entries of a run do not follow
 	// those it has or a record has not the version that was expected, or is damaged and
 	// has none; not_found when a run to change does not exist; invalid when a record has no
@@ -128,6 +131,10 @@ type Change struct {
 	Blobs   []Blob   // put unless they are there
 	Marks   []Mark   // set
 	Records []RecordChange
+
+	// Later is asked for more Records when the change is committed, once, and must not block;
+	// until then it may wait, see Journal.Commit. nil = it waits for nothing.
+	Later func() []RecordChange
 }
 
 // Mark is a small value of the runtime itself, such as how far a rate limit is used.

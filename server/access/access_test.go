@@ -10,7 +10,7 @@ import (
 	"github.com/orpine-run/orpine/store"
 )
 
-var _ access.Records = (*orpine.Runtime)(nil)
+var _ access.Ledger = (*orpine.Runtime)(nil)
 
 // open opens a data directory until the test ends.
 func open(tb testing.TB, dir string) *orpine.Runtime {

@@ -41,29 +41,28 @@ type head struct {
 // The chain shows what was changed by hand. It cannot show the work of somebody who makes
 // the whole chain and the head anew: for that, keep what Verify reports somewhere else.
 type Audit struct {
-	records Records
+	ledger  Ledger
 	damaged error
 
 	mu     sync.Mutex
-	head   head // of the last line that was appended, durable or not
-	queue  []waiting
-	failed error         // set once: nothing is appended from then on
-	wake   chan struct{} // holds one token while the queue may be non-empty
+	head   head      // of the last line that was appended, durable or not
+	queue  []waiting // on their way to the store, which asks for them
+	failed error     // set once: nothing is appended from then on
 	closed bool
-	ended  chan struct{}
+	open   sync.WaitGroup // lines that are not durable yet
 }
 
 // waiting is a line on its way to the store.
 type waiting struct {
 	line store.RecordChange
 	head head
-	done chan error
+	note *Note
 }
 
 // OpenAudit reads where the log ends, and begins to write. Close it before the runtime. A
 // damaged end does not close the log; see Damaged.
-func OpenAudit(ctx context.Context, r Records) (*Audit, error) {
-	a := &Audit{records: r, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+func OpenAudit(ctx context.Context, r Ledger) (*Audit, error) {
+	a := &Audit{ledger: r}
 	last, lastFault, err := lastLine(ctx, r)
 	if err != nil {
 		return nil, err
@@ -83,7 +82,6 @@ func OpenAudit(ctx context.Context, r Records) (*Audit, error) {
 		}
 		a.head.N++ // the gap, which stays
 	}
-	go a.loop()
 	return a, nil
 }
 
@@ -131,21 +129,39 @@ func (a *Audit) Damaged() error { return a.damaged }
 // stops it until it is opened again; the cause of ctx when it ends first: then the line is
 // written all the same if that can be.
 func (a *Audit) Append(ctx context.Context, line client.AuditLine) error {
-	done, err := a.Note(line)
+	note, err := a.Note(line)
 	if err != nil {
 		return err
 	}
+	return note.Wait(ctx)
+}
+
+// Note is a line on its way to the disk. It goes with whatever is committed next.
+type Note struct {
+	audit *Audit
+	done  chan error
+}
+
+// Wait returns once the line is durable, or cannot be; it does not wait for another commit. Error:
+// the cause of ctx when it ends first.
+func (n *Note) Wait(ctx context.Context) error {
 	select {
-	case err := <-done:
+	case err := <-n.done:
+		return err
+	default:
+	}
+	n.audit.ledger.Hurry()
+	select {
+	case err := <-n.done:
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// Note is Append for who has something else to do meanwhile: done is told once the line is
-// durable, or cannot be. Where the log takes no more lines that is said at once.
-func (a *Audit) Note(line client.AuditLine) (done <-chan error, err error) {
+// Note is Append for who has something else to do meanwhile, and waits for it once. Where the log
+// takes no more lines that is said at once.
+func (a *Audit) Note(line client.AuditLine) (*Note, error) {
 	for _, s := range []*string{&line.Who, &line.Tenant, &line.Method, &line.Path, &line.From, &line.Code} {
 		*s = strings.ToValidUTF8((*s)[:min(len(*s), textMax)], "\ufffd") // as JSON carries it
 	}
@@ -168,79 +184,66 @@ func (a *Audit) Note(line client.AuditLine) (done <-chan error, err error) {
 		return nil, durable.Errorf(durable.CodeInvalid, "audit line of %s: %w", line.Who, err)
 	}
 	a.head = head{line.N, line.Hash}
-	told := make(chan error, 1)
-	a.queue = append(a.queue, waiting{store.RecordChange{Kind: auditKind, Key: keyOfLine(line.N), Data: data}, a.head, told})
-	select {
-	case a.wake <- struct{}{}:
-	default:
+	note := &Note{a, make(chan error, 1)}
+	a.queue = append(a.queue, waiting{store.RecordChange{Kind: auditKind, Key: keyOfLine(line.N), Data: data}, a.head, note})
+	a.open.Add(1)
+	if len(a.queue) == 1 {
+		b := &batch{audit: a}
+		a.ledger.WriteLater(b.take, b.settle)
 	}
-	return told, nil
+	return note, nil
 }
 
-// Close writes what was appended and ends the writer. It may be called more than once.
-func (a *Audit) Close() error {
-	a.mu.Lock()
-	if !a.closed {
-		a.closed = true
-		close(a.wake)
-	}
-	a.mu.Unlock()
-	<-a.ended
-	return a.failure()
+// batch is the lines that were queued when something was committed.
+type batch struct {
+	audit *Audit
+	lines []waiting
 }
 
-func (a *Audit) failure() error {
+// take hands the lines to the store, together with the head that they move to.
+func (b *batch) take() []store.RecordChange {
+	a := b.audit
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.failed
-}
-
-// loop owns the writing: a batch is whatever was queued while the one before it committed.
-func (a *Audit) loop() {
-	defer close(a.ended)
-	for range a.wake {
-		a.drain()
-	}
-	a.drain()
-}
-
-func (a *Audit) drain() {
-	for {
-		a.mu.Lock()
-		batch := a.queue
-		a.queue = nil
-		a.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		err := a.write(batch)
-		for _, w := range batch {
-			w.done <- err
-		}
-	}
-}
-
-// write commits a batch together with the head that it moves to. After a failure nothing is
-// written: the lines behind it hang on its hash.
-func (a *Audit) write(batch []waiting) error {
-	if err := a.failure(); err != nil {
-		return err
-	}
-	changes := make([]store.RecordChange, 0, len(batch)+1)
-	for _, w := range batch {
+	b.lines, a.queue = a.queue, nil
+	changes := make([]store.RecordChange, 0, len(b.lines)+1)
+	for _, w := range b.lines {
 		changes = append(changes, w.line)
 	}
-	data, err := json.Marshal(batch[len(batch)-1].head)
-	if err == nil {
-		changes = append(changes, store.RecordChange{Kind: headKind, Key: headKey, Expect: store.AnyVersion, Data: data})
-		err = a.records.Write(context.Background(), changes...) // whoever waits may be gone: the line counts
+	end, _ := json.Marshal(b.lines[len(b.lines)-1].head) // a number and a text marshal
+	return append(changes, store.RecordChange{Kind: headKind, Key: headKey, Expect: store.AnyVersion, Data: end})
+}
+
+// settle tells who waits what became of the lines. After a failure nothing is appended: the lines
+// behind it hang on its hash.
+func (b *batch) settle(err error) {
+	a := b.audit
+	a.mu.Lock()
+	if b.lines == nil { // the store refused to ask
+		b.lines, a.queue = a.queue, nil
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		if a.failed == nil {
+			a.failed = durable.Errorf(durable.CodeUnavailable, "the audit log stopped after a write error (%w): start again, nothing acknowledged is lost", err)
+		}
+		err = a.failed
 	}
+	a.mu.Unlock()
+	for _, w := range b.lines {
+		w.note.done <- err
+		a.open.Done()
+	}
+}
+
+// Close writes what was appended, and takes no more. It may be called more than once.
+func (a *Audit) Close() error {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.ledger.Hurry()
+	a.open.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.failed = durable.Errorf(durable.CodeUnavailable, "the audit log stopped after a write error (%w): start again, nothing acknowledged is lost", err)
 	return a.failed
 }
 
@@ -292,7 +295,7 @@ func lineOf(r store.Record) (client.AuditLine, error) {
 // Lines returns up to limit lines with N > after, in order; limit 0 = 100. Error: internal
 // when one of them is damaged, with the lines before it.
 func (a *Audit) Lines(ctx context.Context, after int64, limit int) ([]client.AuditLine, error) {
-	page, err := a.records.Records(ctx, auditKind, store.RecordFilter{After: keyOfLine(max(0, after)), Limit: limit})
+	page, err := a.ledger.Records(ctx, auditKind, store.RecordFilter{After: keyOfLine(max(0, after)), Limit: limit})
 	if err != nil {
 		return nil, err
 	}

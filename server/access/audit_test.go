@@ -25,7 +25,7 @@ import (
 )
 
 // audit opens the log until the test ends.
-func audit(tb testing.TB, r access.Records) *access.Audit {
+func audit(tb testing.TB, r access.Ledger) *access.Audit {
 	tb.Helper()
 	a, err := access.OpenAudit(tb.Context(), r)
 	if err != nil {
@@ -200,22 +200,17 @@ func TestAuditTogether(t *testing.T) {
 	}
 }
 
-// faulty is a runtime of which writes can be held up and made to fail.
+// faulty is a runtime of which writes can be made to fail, and that counts who is in a hurry.
 type faulty struct {
 	*orpine.Runtime
-	gate   chan struct{} // nil = open
-	before atomic.Bool   // fail before the write lands
-	after  atomic.Bool   // fail behind it
-	writes atomic.Int32
+	before  atomic.Bool // fail before the write lands
+	after   atomic.Bool // fail behind it
+	hurries atomic.Int32
 }
 
 var errDisk = errors.New("the disk is gone")
 
 func (f *faulty) Write(ctx context.Context, changes ...store.RecordChange) error {
-	f.writes.Add(1)
-	if f.gate != nil {
-		<-f.gate
-	}
 	if f.before.Load() {
 		return errDisk
 	}
@@ -226,12 +221,52 @@ func (f *faulty) Write(ctx context.Context, changes ...store.RecordChange) error
 	return err
 }
 
-// Lines that come while a commit is under way share the next one, in their order; who does
-// not wait for it loses nothing.
-func TestAuditSharesCommits(t *testing.T) {
+func (f *faulty) WriteLater(changes func() []store.RecordChange, done func(error)) {
+	switch {
+	case f.before.Load():
+		go done(errDisk)
+	case f.after.Load():
+		f.Runtime.WriteLater(changes, func(err error) { done(errors.Join(err, errDisk)) })
+	default:
+		f.Runtime.WriteLater(changes, done)
+	}
+}
+
+func (f *faulty) Hurry() {
+	f.hurries.Add(1)
+	f.Runtime.Hurry()
+}
+
+// A line goes along with what is committed next; where that is nothing, who waits for it hurries it.
+func TestAuditGoesAlong(t *testing.T) {
+	f := &faulty{Runtime: open(t, t.TempDir())}
+	a := audit(t, f)
+	along, err := a.Note(full("along"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, f, "other", "key", []byte("x"))
+	if lines, err := a.Lines(t.Context(), 0, 10); err != nil || len(lines) != 1 || lines[0].Path != "along" {
+		t.Errorf("behind another commit there are %v, %v", lines, err)
+	}
+	alone, err := a.Note(full("alone"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(alone.Wait(t.Context()), along.Wait(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if n := f.hurries.Load(); n > 2 {
+		t.Errorf("two lines were hurried %d times", n)
+	}
+	fits(t, a, 2)
+}
+
+// Lines stand in the order of the calls; who does not wait for one loses nothing.
+func TestAuditOrder(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := &faulty{Runtime: open(t, dir), gate: make(chan struct{})}
+		f := &faulty{Runtime: open(t, dir)}
 		a := audit(t, f)
 		var all sync.WaitGroup
 		for i := range 100 {
@@ -242,18 +277,12 @@ func TestAuditSharesCommits(t *testing.T) {
 			})
 			synctest.Wait() // so that the order of the calls is known
 		}
-		gone, leave := context.WithCancelCause(t.Context())
-		leave(errDisk)
-		if err := a.Append(gone, full("gone")); !errors.Is(err, errDisk) {
-			t.Errorf("Append of one who is gone = %v", err)
-		}
-		close(f.gate)
 		all.Wait()
-		if err := a.Close(); err != nil {
+		if _, err := a.Note(full("gone")); err != nil {
 			t.Error(err)
 		}
-		if got := f.writes.Load(); got != 2 {
-			t.Errorf("%d commits, want 2", got)
+		if err := a.Close(); err != nil {
+			t.Error(err)
 		}
 		lines, err := a.Lines(t.Context(), 0, 101)
 		if err != nil || len(lines) != 101 || lines[100].Path != "gone" {

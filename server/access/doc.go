@@ -25,5 +25,15 @@ type Records interface {
 	Write(ctx context.Context, changes ...store.RecordChange) error
 }
 
+// Ledger is where the log of audit is kept; a runtime is one.
+type Ledger interface {
+	Records
+	// WriteLater is Write of what is asked for when something else is committed. Neither function
+	// may block.
+	WriteLater(changes func() []store.RecordChange, done func(error))
+	// Hurry has what waits committed now.
+	Hurry()
+}
+
 // pageSize is how many records are read at once.
 const pageSize = 500

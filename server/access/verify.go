@@ -20,14 +20,14 @@ type Report struct {
 // that the head itself is gone or damaged is a fault of the line behind the last. Lines may be
 // appended meanwhile. Errors: those of reading; what is wrong with the log is in the report.
 func (a *Audit) Verify(ctx context.Context) (Report, error) {
-	before, _, err := readHead(ctx, a.records) // one that is damaged is found below
+	before, _, err := readHead(ctx, a.ledger) // one that is damaged is found below
 	if err != nil {
 		return Report{}, err
 	}
 	var rep Report
 	at := "" // the hash of the line that was the last one when this began
 	for f := (store.RecordFilter{Limit: pageSize}); ; {
-		page, err := a.records.Records(ctx, auditKind, f)
+		page, err := a.ledger.Records(ctx, auditKind, f)
 		if err != nil {
 			return rep, err
 		}
@@ -44,7 +44,7 @@ func (a *Audit) Verify(ctx context.Context) (Report, error) {
 		}
 		f.After = page[len(page)-1].Key
 	}
-	after, fault, err := readHead(ctx, a.records)
+	after, fault, err := readHead(ctx, a.ledger)
 	switch {
 	case err != nil:
 		return rep, err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/orpine-run/orpine/durable"
@@ -27,6 +28,16 @@ type group struct {
 	err     error // why this group alone was refused
 }
 
+// later reports whether a group may wait for another.
+func (g *group) later() bool {
+	return len(g.changes) > 0 && !slices.ContainsFunc(g.changes, func(c *store.Change) bool { return c.Later == nil })
+}
+
+// empty reports whether there is nothing in a batch.
+func empty(batch []*group) bool {
+	return !slices.ContainsFunc(batch, func(g *group) bool { return len(g.changes) > 0 })
+}
+
 // writer owns the write connection. Its queue is not bounded: callers are.
 type writer struct {
 	mu      sync.Mutex
@@ -35,6 +46,7 @@ type writer struct {
 	stopped bool
 	wake    chan struct{} // holds one token while the queue may be non-empty
 	ended   chan struct{}
+	taken   []*group // out of the queue and in no batch yet; of the loop alone
 
 	path string
 	file os.FileInfo // what was at path when it was opened
@@ -102,6 +114,9 @@ func (w *writer) enqueue(g *group) error {
 		return errClosed
 	}
 	w.queue = append(w.queue, g)
+	if g.later() {
+		return nil // it goes with the next, or when it is hurried
+	}
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -142,14 +157,19 @@ func (w *writer) drain() {
 }
 
 // take removes the next batch from the queue, and says how many bytes it is: at least one
-// group, more while the bounds allow.
+// group, more while the bounds allow. What may be later is asked for here, without the lock that
+// those who queue something take.
 func (w *writer) take() (batch []*group, bytes int) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.taken, w.queue = append(w.taken, w.queue...), nil
+	w.mu.Unlock()
 	rows := 0
-	for i, g := range w.queue {
+	for i, g := range w.taken {
 		before := bytes
 		for _, c := range g.changes {
+			if c.Later != nil {
+				c.Records, c.Later = append(c.Records, c.Later()...), nil
+			}
 			rows += len(c.Entries) + len(c.Blobs) + len(c.Records) + 1
 			for _, e := range c.Entries {
 				bytes += len(e.Body)
@@ -162,18 +182,18 @@ func (w *writer) take() (batch []*group, bytes int) {
 			}
 		}
 		if i > 0 && (rows > maxRows || bytes > maxBytes) {
-			batch, w.queue = w.queue[:i:i], w.queue[i:]
+			batch, w.taken = w.taken[:i:i], w.taken[i:]
 			return batch, before
 		}
 	}
-	batch, w.queue = w.queue, nil
+	batch, w.taken = w.taken, nil
 	return batch, bytes
 }
 
 // run commits one batch and has every group of it reported, in order.
 func (w *writer) run(batch []*group, bytes int) {
 	err := w.failure()
-	if err == nil {
+	if err == nil && !empty(batch) {
 		if err = w.present(); err == nil {
 			err = w.tx.apply(batch)
 		}

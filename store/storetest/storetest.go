@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +58,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		{"ready and due runs", readyAndDue},
 		{"everything is there after reopening", reopened},
 		{"close commits what is queued", closeCommits},
+		{"what may be later goes with what is next", later},
 		{"a closed store refuses", closedRefuses},
 		{"many committers at once", concurrent},
 		{"a sound store finds no damage", sound},
@@ -364,6 +366,59 @@ func reopened(t *testing.T, open Open) {
 	mustCommit(t, s, &store.Change{Run: "a", Entries: from(1, "again")})
 	equal(t, "a", bodies(t, s, "a"), []string{"first", "again"})
 	is(t, commit(t, s, create("a")), durable.ErrConflict)
+}
+
+// later: a group that may wait is durable no later than the next, is hurried by an empty one, and
+// is not lost when the store is closed; the order of the calls is kept.
+func later(t *testing.T, open Open) {
+	s := open(t)
+	var order []string
+	note := func(key string, waits bool) chan error {
+		told := make(chan error, 1)
+		c := &store.Change{Records: []store.RecordChange{{Kind: "k", Key: key, Data: []byte(key)}}}
+		if waits {
+			records := c.Records
+			c.Records, c.Later = nil, func() []store.RecordChange { return records }
+		}
+		s.Commit([]*store.Change{c}, func(err error) {
+			order = append(order, key)
+			told <- err
+		})
+		return told
+	}
+	first := note("1", true)
+	select {
+	case err := <-first:
+		t.Errorf("it did not wait: %v", err)
+	case <-time.After(20 * time.Millisecond): // long enough for a commit
+	}
+	if err := <-note("2", false); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	hurried := note("3", true)
+	empty := make(chan error, 1)
+	s.Commit(nil, func(err error) { empty <- err })
+	if err := errors.Join(<-hurried, <-empty); err != nil {
+		t.Error(err)
+	}
+	s.Commit(nil, func(err error) { empty <- err })
+	if err := <-empty; err != nil {
+		t.Errorf("where nothing waits: %v", err)
+	}
+	last := note("4", true)
+	if err := errors.Join(s.Close(), <-last); err != nil {
+		t.Error(err)
+	}
+	if want := []string{"1", "2", "3", "4"}; !slices.Equal(order, want) {
+		t.Errorf("committed in the order %v, want %v", order, want)
+	}
+	kept, err := open(t).Records(t.Context(), "k", store.RecordFilter{})
+	if err != nil || len(kept) != 4 {
+		t.Errorf("%d records are kept, %v; want 4", len(kept), err)
+	}
 }
 
 func closeCommits(t *testing.T, open Open) {
