@@ -341,6 +341,9 @@ func (w *wire) board(ctx context.Context, f *flight) bool {
 // land takes a call away that has ended.
 func (w *wire) land(f *flight) {
 	w.leaveTurn(f)
+	f.mu.Lock()
+	f.emit = nil
+	f.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.flights, f.token)

@@ -412,10 +412,9 @@ func (w *wire) progress(p *sdk.ProgressNotificationParams) {
 	if f == nil {
 		return
 	}
-	f.mu.Lock()
-	emit := f.emit
-	f.mu.Unlock()
-	if emit == nil {
+	f.mu.Lock() // until it is told: once a call has returned nothing more is said of it
+	defer f.mu.Unlock()
+	if f.emit == nil {
 		return
 	}
 	data, err := json.Marshal(struct {
@@ -424,6 +423,6 @@ func (w *wire) progress(p *sdk.ProgressNotificationParams) {
 		Message  string  `json:"message,omitempty"`
 	}{p.Progress, p.Total, clip(p.Message, 1000)})
 	if err == nil {
-		emit("progress", data)
+		f.emit("progress", data)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/orpine-run/orpine/durable"
@@ -120,9 +121,16 @@ func TestServerEverything(t *testing.T) {
 // progress calls a tool that takes a while and says how far it is.
 func progress(t *testing.T, slow tool.Tool) {
 	t.Helper()
+	var mu sync.Mutex
 	var said []string
-	ctx, _ := attempt(t.Context(), "run/0/1", func(kind string, data json.RawMessage) { said = append(said, kind+string(data)) })
+	ctx, _ := attempt(t.Context(), "run/0/1", func(kind string, data json.RawMessage) {
+		mu.Lock()
+		defer mu.Unlock()
+		said = append(said, kind+string(data))
+	})
 	r, err := slow.Call(ctx, []byte(`{"duration":0.3,"steps":3}`))
+	mu.Lock()
+	defer mu.Unlock()
 	if err != nil || r.Error || !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, `"total":3`) }) {
 		t.Errorf("got %+v, error %v; it said %v", r, err, said)
 	}

@@ -29,6 +29,9 @@ import (
 // headerTime is how long a browser may take to say what it wants.
 const headerTime = 30 * time.Second
 
+// lastTime is how long it may take to tell the browser that it is done.
+const lastTime = 2 * time.Second
+
 // The grants of a [Server].
 const (
 	GrantCode   = "authorization_code"
@@ -247,8 +250,14 @@ func (k *Keeper) Login(ctx context.Context, s Server, show func(url string) erro
 	}
 	back := &callback{came: make(chan *auth.AuthorizationResult, 1), refused: make(chan error, 1)}
 	web := &http.Server{Handler: back, ReadHeaderTimeout: headerTime}
-	go func() { _ = web.Serve(ln) }()  // until it is closed
-	defer func() { _ = web.Close() }() // nobody comes any more
+	go func() { _ = web.Serve(ln) }() // until it is closed
+	defer func() {                    // the browser is told first how it went
+		last, stop := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+		defer stop()
+		if web.Shutdown(last) != nil {
+			_ = web.Close() // nobody comes any more
+		}
+	}()
 	handler, err := k.handler(ctx, s, "http://"+ln.Addr().String()+"/callback", func(ctx context.Context, a *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
 		if err := show(a.URL); err != nil {
 			return nil, err
