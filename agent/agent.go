@@ -185,7 +185,8 @@ func (l *loop) begin() error {
 		if err := l.ctx.Inbox(BeginSignal).Receive(l.ctx, &before); err != nil {
 			return err
 		}
-		l.Thread, l.Pending, l.Seen, l.Wait = before.Thread, before.Pending, before.Seen, false
+		l.Thread, l.Pending, l.Wait = before.Thread, before.Pending, false
+		l.Seen.add(before.Seen)
 	}
 	l.Began = l.ctx.Info().Now
 	l.say(l.Text)

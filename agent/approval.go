@@ -49,7 +49,7 @@ func (l *loop) interrupt(c model.ToolCall, spec tool.Spec, leak string) durable.
 		Schema: decisionSchema(spec.Schema), Digest: DigestOf(wish, l.ref), To: a.To, Within: a.Within, Escalate: a.Escalate, Quorum: a.Quorum,
 	}
 	if leak != "" {
-		i.Prompt += " Nobody would be asked, but " + leak + "."
+		i.Prompt += " It is asked, whatever was accepted before, because " + leak + "."
 	}
 	if a.Within > 0 {
 		action := durable.Reject

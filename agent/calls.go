@@ -76,10 +76,7 @@ func (l *loop) begun(c model.ToolCall, out *outcome) func() error {
 		out.refuse("%s may not be called (%s)", c.Name, ruling.Rule)
 		return now
 	}
-	leak := ""
-	if ruling.Verdict == tool.Allow {
-		leak = l.leak(spec)
-	}
+	leak := l.leak(spec)
 	_, delegates := l.tools.agents[c.Name]
 	switch {
 	case ruling.Verdict == tool.Ask, leak != "", delegates:
