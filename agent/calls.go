@@ -45,6 +45,7 @@ func (l *loop) call(calls []model.ToolCall) error {
 		}
 		if spec, ok := l.tools.Spec(c.Name); ok && outs[i].made {
 			l.Seen.read(spec.Flow)
+			l.Seen.add(Seen{Untrusted: outs[i].Untrusted})
 		}
 		l.Found = append(l.Found, outs[i].Found...)
 		l.told(c, outs[i].toolOutput)
@@ -154,7 +155,7 @@ func (l *loop) invoke(ctx durable.Context, c model.ToolCall, answers *tool.Answe
 	if options.Limit == "" {
 		options.Limit = "tool:" + c.Name
 	}
-	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c, Finds: l.finds.ref(), Answers: answers})
+	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c, Finds: l.finds.ref(), Answers: answers, Untrusted: l.Seen.Untrusted})
 	if err != nil {
 		panic(fmt.Sprintf("agent: a call of %s does not marshal: %v", c.Name, err)) // its arguments are JSON
 	}

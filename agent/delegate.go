@@ -51,9 +51,7 @@ func (l *loop) delegate(ctx durable.Context, d Definition, c model.ToolCall, out
 		return durable.Errorf(durable.CodeInvalid, "arguments of %s: %w", c.Name, err)
 	}
 	d.Above = slices.Concat(l.definition.Above, []tool.Policy{l.definition.Permissions}, d.Above)
-	if l.definition.Flow == FlowOff {
-		d.Flow = FlowOff
-	}
+	d.Flow = l.definition.Flow
 	definition, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode agent %s: %w", d.Name, err)

@@ -31,6 +31,7 @@ func (s *steps) find(ctx context.Context, in findInput) (findOutput, error) {
 	if err != nil {
 		return out, err
 	}
+	taken := s.box.wires(d)
 	for _, declared := range d.Declared {
 		source := s.box.sources[declared.Kind]
 		if source == nil {
@@ -38,13 +39,16 @@ func (s *steps) find(ctx context.Context, in findInput) (findOutput, error) {
 		}
 		there, err := source(ctx, declared)
 		if err != nil {
-			return out, fmt.Errorf("the tools of %s: %w", declared.Name, err)
+			_, err = s.clean(tool.Result{}, fmt.Errorf("the tools of %s: %w", declared.Name, err))
+			return out, err
 		}
 		for _, one := range there {
-			if err := s.usable(declared.Name, one); err != nil {
+			if err := s.usable(declared.Name, one, taken); err != nil {
+				_, err = s.clean(tool.Result{}, err)
 				out.Left = append(out.Left, fmt.Sprintf("%s: %v", one.Name, err))
 				continue
 			}
+			taken[tool.WireName(one.Name)] = true
 			out.Tools = append(out.Tools, one)
 		}
 	}
@@ -58,10 +62,16 @@ func (s *steps) find(ctx context.Context, in findInput) (findOutput, error) {
 }
 
 // usable refuses a tool that no agent could be given, so that one of many does not keep an agent
-// from working.
-func (s *steps) usable(source string, d tool.Declaration) error {
+// from working. Taken are the wire names of those that there are.
+func (s *steps) usable(source string, d tool.Declaration, taken map[string]bool) error {
 	if !strings.HasPrefix(d.Name, source+"/") {
 		return durable.Errorf(durable.CodeInvalid, "its name does not begin with %s/", source)
+	}
+	if wire := tool.WireName(d.Name); taken[wire] {
+		return durable.Errorf(durable.CodeInvalid, "models know another tool as %s", wire)
+	}
+	if s.redact != nil && s.redact(string(d.Config)) != string(d.Config) {
+		return durable.Errorf(durable.CodeInvalid, "a secret stands in what its source says of it")
 	}
 	t, err := s.box.tool(d)
 	if err == nil {

@@ -29,7 +29,14 @@ func (s *steps) clean(r tool.Result, err error) (tool.Result, error) {
 	}
 	r.Content = s.redact(r.Content)
 	for i := range r.Asks {
-		r.Asks[i].Prompt = s.redact(r.Asks[i].Prompt)
+		q := &r.Asks[i]
+		q.Prompt = s.redact(q.Prompt)
+		for k := range q.Options {
+			q.Options[k] = s.redact(q.Options[k])
+		}
+		if clean := json.RawMessage(s.redact(string(q.Schema))); len(clean) == 0 || json.Valid(clean) {
+			q.Schema = clean
+		}
 	}
 	if err == nil {
 		return r, nil

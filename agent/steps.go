@@ -197,7 +197,8 @@ type toolInput struct {
 	Definition durable.Ref    `json:"definition"`
 	Call       model.ToolCall `json:"call"`
 	Finds      *durable.Ref   `json:"finds,omitempty"`
-	Answers    *tool.Answers  `json:"answers,omitempty"` // to what the call before has asked
+	Answers    *tool.Answers  `json:"answers,omitempty"`   // to what the call before has asked
+	Untrusted  bool           `json:"untrusted,omitempty"` // the agent has read words of strangers
 }
 
 type toolOutput struct {
@@ -205,6 +206,8 @@ type toolOutput struct {
 	Ref     *durable.Ref `json:"ref,omitempty"` // of the content, when it is long
 	Error   bool         `json:"error,omitempty"`
 	Found   []string     `json:"found,omitempty"` // tools that were looked up
+
+	Untrusted bool `json:"untrusted,omitempty"` // it may be the words of a stranger, whatever the tool says of itself
 
 	Asks  []tool.Question `json:"asks,omitempty"` // what a person is to be asked; there is no content then
 	State json.RawMessage `json:"state,omitempty"`
@@ -224,12 +227,15 @@ func (s *steps) tool(ctx context.Context, in toolInput) (toolOutput, error) {
 	if in.Answers != nil {
 		ctx = tool.WithAnswers(ctx, *in.Answers)
 	}
+	if in.Untrusted {
+		ctx = tool.WithUntrusted(ctx)
+	}
 	ctx = durable.WithAttempt(ctx, s.redacted(attempt))
 	result, err := s.clean(tools.Dispatch(ctx, tool.Call{Name: in.Call.Name, Args: in.Call.Args, Malformed: in.Call.Malformed}))
 	if err != nil {
 		return toolOutput{}, err
 	}
-	out := toolOutput{Content: result.Content, Error: result.Error, Found: result.Found, Asks: result.Asks, State: result.State}
+	out := toolOutput{Content: result.Content, Error: result.Error, Found: result.Found, Untrusted: result.Untrusted, Asks: result.Asks, State: result.State}
 	if len(result.Content) <= inlineResult {
 		return out, nil
 	}

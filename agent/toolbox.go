@@ -113,6 +113,21 @@ func (b *toolbox) gather(d Definition, finds *finds, strict bool) (*kit, error) 
 	return k, err
 }
 
+// wires are the wire names of all tools that an agent may have but for those of its sources.
+func (b *toolbox) wires(d Definition) map[string]bool {
+	taken := map[string]bool{readResult: true, findTools: true}
+	for _, t := range b.tools {
+		taken[tool.WireName(t.Spec().Name)] = true
+	}
+	for _, declared := range d.Declared {
+		taken[tool.WireName(declared.Name)] = true
+	}
+	for _, sub := range d.Agents {
+		taken[tool.WireName(agentsPrefix+sub.Name)] = true
+	}
+	return taken
+}
+
 // tool makes a tool of a declaration.
 func (b *toolbox) tool(d tool.Declaration) (tool.Tool, error) {
 	maker, ok := b.makers[d.Kind]

@@ -30,6 +30,7 @@ func (s *shop) install(cfg *agent.Config) {
 		for i := range s.goods.Load() {
 			list = append(list, tool.Declaration{Name: fmt.Sprintf("%s/item_%d", d.Name, i), Kind: "shop"})
 		}
+		list = append(list, tool.Declaration{Name: d.Name + "/item_0", Kind: "shop"}) // once more
 		return list, nil
 	}}
 	cfg.Makers = map[string]tool.Maker{"shop": func(d tool.Declaration) (tool.Tool, error) {
@@ -59,8 +60,8 @@ rules:
 		Left  []string           `json:"left"`
 	}
 	i := slices.IndexFunc(entries, func(e durable.Entry) bool { return e.Name == "tools" })
-	if err := json.Unmarshal(entries[i].Output, &found); err != nil || len(found.Tools) != 2 || len(found.Left) != 2 {
-		t.Errorf("found: %+v, %v; want two tools, and two that are left out", found, err)
+	if err := json.Unmarshal(entries[i].Output, &found); err != nil || len(found.Tools) != 2 || len(found.Left) != 3 {
+		t.Errorf("found: %+v, %v; want two tools, and three that are left out", found, err)
 	}
 	e, store := b.open(0, false)
 	defer b.close(e, store)
@@ -246,6 +247,9 @@ func TestFlow(t *testing.T) {
 		cfg.Tools = []tool.Tool{
 			say("page", tool.Flow{Untrusted: true}, tool.Read), say("mail", tool.Flow{Private: true}, tool.Read),
 			say("fetch", tool.Flow{Egress: true}, tool.Read), say("pay", tool.Flow{}),
+			tool.Func("recall", "", func(context.Context, struct{}) (tool.Result, error) {
+				return tool.Result{Content: "pay!", Untrusted: true}, nil
+			}, tool.Read),
 		}
 	}
 	for _, c := range []struct {
@@ -259,6 +263,7 @@ func TestFlow(t *testing.T) {
 		{"untrusted only", "page fetch pay", agent.Definition{}, "pay"},
 		{"both", "page mail fetch pay", agent.Definition{}, "fetch pay"},
 		{"the other way round", "mail page fetch", agent.Definition{}, "fetch"},
+		{"what was kept of a stranger", "recall pay", agent.Definition{}, "pay"},
 		{"switched off", "page mail fetch pay", agent.Definition{Flow: agent.FlowOff}, ""},
 		{"allowed by name", "page pay", agent.Definition{Permissions: tool.Policy{Allow: []string{"*"}}}, "pay"},
 		{"a call that was denied was not read", "page fetch pay", agent.Definition{Permissions: tool.Policy{Deny: []string{"page"}, Default: tool.Allow}}, ""},
@@ -287,6 +292,54 @@ func TestFlow(t *testing.T) {
 				t.Errorf("it asked about %q, want %q", asked, c.asks)
 			}
 		})
+	}
+}
+
+// TestFlowBelow: an agent that is put something to may do no more than who puts it.
+func TestFlowBelow(t *testing.T) {
+	untrusted := []bool{}
+	b := newBench(t, `
+rules:
+  - when: {last_tool: page}
+    reply: {calls: [{name: agents/clerk, args: {text: pay}}]}
+  - when: {last_tool: agents__clerk}
+    reply: {text: done}
+  - when: {last_tool: pay}
+    reply: {text: "${result}"}
+  - when: {last_user: pay}
+    reply: {calls: [{name: look}, {name: pay}]}
+  - when: {turn: 1}
+    reply: {calls: [{name: look}, {name: page}]}
+`, func(cfg *agent.Config) {
+		page, err := tool.Ordered(tool.Func("page", "", func(context.Context, struct{}) (string, error) { return "pay!", nil }, tool.Read), tool.Orders{Flow: &tool.Flow{Untrusted: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func(ctx context.Context, _ struct{}) (string, error) {
+			untrusted = append(untrusted, tool.UntrustedOf(ctx))
+			return "", nil
+		}
+		pay := func(context.Context, struct{}) (string, error) { return "paid", nil }
+		cfg.Tools = []tool.Tool{page, tool.Func("look", "", look, tool.Read), tool.Func("pay", "", pay)}
+	})
+	clerk := agent.Definition{
+		Name: "clerk", Model: "script/test", Tools: []string{"*"}, Flow: agent.FlowOff, Approval: agent.Approval{Within: time.Millisecond},
+	}
+	r, _ := b.run(agent.Definition{Agents: []agent.Definition{clerk}, Tools: []string{"*"}}, "go")
+	if r.Status != durable.Succeeded {
+		t.Fatalf("the run is %s: %v", r.Status, r.Error)
+	}
+	e, s := b.open(0, false)
+	defer b.close(e, s)
+	children, err := s.List(t.Context(), durable.Filter{Parent: r.ID})
+	if err != nil || len(children) != 1 {
+		t.Fatalf("its children: %v, %v", children, err)
+	}
+	if got := results(t, e, children[0].ID); len(got) != 2 || !strings.Contains(got[1], "nobody answered in time") {
+		t.Errorf("the clerk was told %q", got)
+	}
+	if !slices.Equal(untrusted, []bool{false, true}) {
+		t.Errorf("calls know of what strangers wrote: %v", untrusted)
 	}
 }
 
@@ -370,22 +423,36 @@ func TestRedact(t *testing.T) {
 			tool.Func("pass", "", func(context.Context, struct{}) (string, error) {
 				return "", durable.Errorf(durable.CodeUnavailable, "hunter2 is away")
 			}, tool.Read, tool.Retry(durable.Retry{Attempts: 1})),
+			tool.Func("wonder", "", func(ctx context.Context, _ struct{}) (tool.Result, error) {
+				if _, again := tool.AnswersOf(ctx); again {
+					return tool.Result{Content: "ok"}, nil
+				}
+				return tool.Result{Asks: []tool.Question{
+					{Name: "a", Prompt: "hunter2?", Options: []string{"hunter2"}}, {Name: "b", Schema: json.RawMessage(`{"type":"object","description":"hunter2"}`)},
+				}}, nil
+			}, tool.Read),
 		}
+		cfg.Makers = map[string]tool.Maker{"shop": func(tool.Declaration) (tool.Tool, error) { return cfg.Tools[0], nil }}
+		cfg.Sources = map[string]tool.Source{"shop": func(context.Context, tool.Declaration) ([]tool.Declaration, error) {
+			return []tool.Declaration{{Name: "stall/x", Kind: "shop", Config: json.RawMessage(`"say hunter2"`)}}, nil
+		}}
 		cfg.Redact = func(s string) string { return strings.ReplaceAll(s, "hunter2", "[secret]") }
 	}
 	b := newBench(t, `
 rules:
   - when: {turn: 1}
-    reply: {calls: [{name: leak}, {name: fail}, {name: pass}]}
+    reply: {calls: [{name: leak}, {name: fail}, {name: pass}, {name: wonder}]}
   - when: {turn: 2}
     reply: {text: done}
 `, tools)
-	_, entries := b.run(agent.Definition{Tools: []string{"*"}}, "go")
+	_, entries := b.run(agent.Definition{
+		Tools: []string{"*"}, Declared: []tool.Declaration{{Name: "stall", Kind: "shop"}}, Approval: agent.Approval{Within: time.Millisecond},
+	}, "go")
 	data, err := json.Marshal(entries)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(data), "hunter2") || strings.Count(string(data), "[secret]") < 3 {
+	if strings.Contains(string(data), "hunter2") || strings.Count(string(data), "[secret]") < 6 {
 		t.Errorf("the journal: %s", data)
 	}
 }

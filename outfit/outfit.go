@@ -98,7 +98,7 @@ func (o *Outfit) Equip(cfg *orpine.Config) {
 		sql.Kind: sql.Maker(), files.Kind: files.Maker(), http.Kind: o.http.Make, mcp.Kind: o.mcp.Make, wasm.Kind: o.wasm.Make,
 		script.Kind: o.script.Make,
 		memory.Kind: memory.Maker(o.shelf), builtinKind: o.builtin,
-		command.Kind: command.Maker(command.Config{Sandbox: o.sandbox, Secrets: o.broker.Value}),
+		command.Kind: command.Maker(command.Config{Sandbox: o.sandbox, Secrets: o.broker.Value, Filter: func() command.Filter { return o.broker.Redactor().NewStream() }}),
 	}
 	if cfg.Makers == nil {
 		cfg.Makers = map[string]tool.Maker{}

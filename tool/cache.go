@@ -2,13 +2,16 @@ package tool
 
 import (
 	"container/list"
+	"context"
 	"encoding/json"
 	"sync"
 	"time"
+
+	"github.com/orpine-run/orpine/durable"
 )
 
-// Cache keeps the results of a tool that only reads for later calls, of this process. The zero
-// value keeps nothing.
+// Cache keeps the results of a tool that only reads for later calls, of this process and of the
+// same tenant. The zero value keeps nothing.
 type Cache struct {
 	For time.Duration `json:"for,omitempty"` // how long one is good, in nanoseconds
 	// Key names the arguments on which a result depends; empty = on all.
@@ -39,8 +42,17 @@ type keptResult struct {
 
 func newKept(c Cache) *kept { return &kept{Cache: c, byKey: map[string]*list.Element{}} }
 
-// key is the same for arguments of which the result is the same.
-func (k *kept) key(args json.RawMessage) string {
+// key is the same for calls of a tenant of which the result is the same.
+func (k *kept) key(ctx context.Context, args json.RawMessage) string {
+	whose := ""
+	if a := durable.AttemptOf(ctx); a != nil {
+		whose = a.Tenant
+	}
+	return whose + "\x00" + k.about(args) // no tenant has a zero in its name
+}
+
+// about is what of the arguments the result depends on.
+func (k *kept) about(args json.RawMessage) string {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(args, &all); err != nil {
 		return string(args)

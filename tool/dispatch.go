@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -87,10 +88,37 @@ func (r *Registry) Check(call Call) (checked Call, refusal *Result) {
 	if err := json.Unmarshal(call.Args, &args); err != nil {
 		return call, refuse("the arguments of %s must be a JSON object: %v", call.Name, err)
 	}
+	if name := twice(call.Args); name != "" {
+		return call, refuse("the arguments of %s name %q twice", call.Name, name)
+	}
 	if err := e.schema.Validate(args); err != nil {
 		return call, refuse("the arguments of %s do not match its schema: %v\nThe schema: %s", call.Name, err, e.spec.Schema)
 	}
 	return call, nil
+}
+
+// twice is an argument that has the name of another, but for the case of letters. Who judges a
+// call would see one of them, and who makes it the other.
+func twice(args json.RawMessage) string {
+	d := json.NewDecoder(bytes.NewReader(args))
+	_, _ = d.Token() // the brace of an object that was read before
+	var seen []string
+	for d.More() {
+		key, err := d.Token()
+		name, ok := key.(string)
+		if err != nil || !ok {
+			return ""
+		}
+		if slices.ContainsFunc(seen, func(s string) bool { return strings.EqualFold(s, name) }) {
+			return name
+		}
+		seen = append(seen, name)
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return ""
+		}
+	}
+	return ""
 }
 
 // passing reports whether calling again may help. A plain error without a code does

@@ -57,7 +57,7 @@ func (u *ordered) Spec() Spec { return u.spec }
 func (u *ordered) Call(ctx context.Context, args json.RawMessage) (Result, error) {
 	key := ""
 	if u.kept != nil {
-		key = u.kept.key(args)
+		key = u.kept.key(ctx, args)
 		if result, ok := u.kept.get(key); ok {
 			return result, nil
 		}

@@ -76,6 +76,23 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// TestCacheOfATenant: what one tenant was told is nobody else's.
+func TestCacheOfATenant(t *testing.T) {
+	own := tool.Func("counted", "", func(ctx context.Context, _ leg) (string, error) { return durable.AttemptOf(ctx).Tenant, nil }, tool.Read)
+	under, err := tool.Ordered(own, tool.Orders{Cache: tool.Cache{For: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, tenant := range []string{"acme", "globex", ""} {
+			got, err := under.Call(durable.WithAttempt(t.Context(), &durable.Attempt{Tenant: tenant}), json.RawMessage(`{"from":"A","to":"B"}`))
+			if err != nil || got.Content != tenant {
+				t.Errorf("tenant %q is told %q, %v", tenant, got.Content, err)
+			}
+		}
+	}
+}
+
 // TestCacheIsBounded: what was used last stays.
 func TestCacheIsBounded(t *testing.T) {
 	n := 0

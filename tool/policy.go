@@ -2,8 +2,6 @@ package tool
 
 import (
 	"encoding/json"
-	"net/url"
-	"path"
 	"slices"
 	"strings"
 
@@ -21,7 +19,8 @@ import (
 //
 // A line for a shell is taken apart at ; & | and line breaks. It is denied or asked about when one
 // of its commands is, and allowed when all of them are and there is nothing else in it, such as a
-// substitution or a redirection. To deny commands keeps a model from what it should not do; it
+// substitution or a redirection. Quotes, and what only says how a command is run, such as sudo, hide
+// nothing from who denies or asks. To deny commands keeps a model from what it should not do; it
 // does not hold who wants to get around it: for that allow what is needed, and use a sandbox.
 type Policy struct {
 	Deny  []string `json:"deny,omitempty"`
@@ -57,8 +56,10 @@ type SubjectKind string
 // The kinds of subjects.
 const (
 	TextSubject SubjectKind = ""     // as it is
-	PathSubject SubjectKind = "path" // cleaned, so that a/../b is b
-	URLSubject  SubjectKind = "url"  // with a host in lower case and without a user
+	PathSubject SubjectKind = "path" // cleaned, so that a/../b is b; who denies a/* denies a too
+	// URLSubject is cleaned too: with a host in lower case, without a user and a usual port. A * in the
+	// host of a pattern that has a scheme stays within the host.
+	URLSubject  SubjectKind = "url"
 	LineSubject SubjectKind = "line" // taken apart like a line for a shell
 )
 
@@ -142,9 +143,7 @@ func strictness(v Verdict) int { return slices.Index([]Verdict{Allow, Ask, Deny}
 type argument struct {
 	Case
 	values map[string]any
-	about  []string // what the call is about: a text, or the commands of a line
-	plain  bool     // there is nothing else in the line
-	read   bool
+	about  *subject // what the call is about; nil = it was not read yet
 }
 
 func (a *argument) args() map[string]any {
@@ -159,40 +158,24 @@ func (a *argument) variables() map[string]any {
 	return map[string]any{"args": a.args(), "tool": a.Tool.Name, "agent": a.Agent, "tenant": a.Tenant}
 }
 
-// subject is what the call is about; none when the tool has no subject, or the call does not name it.
-func (a *argument) subject() (texts []string, plain bool) {
-	if a.read {
-		return a.about, a.plain
+// subject is what the call is about; nothing when the tool has no subject, or the call does not
+// name it.
+func (a *argument) subject() *subject {
+	if a.about != nil {
+		return a.about
 	}
-	a.read, a.plain = true, true
-	text, ok := a.args()[a.Tool.Subject.Arg].(string)
-	switch {
-	case !ok || a.Tool.Subject.Arg == "":
-	case a.line():
-		a.about, a.plain = commandsOf(text)
-	case a.Tool.Subject.Kind == PathSubject:
-		a.about = []string{path.Clean(text)}
-	case a.Tool.Subject.Kind == URLSubject:
-		a.about = []string{cleanURL(text)}
-	default:
-		a.about = []string{text}
+	a.about = &subject{plain: true, sure: true}
+	if text, ok := a.args()[a.Tool.Subject.Arg].(string); ok && a.Tool.Subject.Arg != "" {
+		*a.about = subjectOf(a.Tool.Subject.Kind, text)
 	}
-	return a.about, a.plain
+	return a.about
 }
 
-func (a *argument) line() bool { return a.Tool.Subject.Kind == LineSubject }
-
-// cleanURL is a URL without what can be written in several ways.
-func cleanURL(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return text
-	}
-	u.User, u.Host, u.Fragment = nil, strings.ToLower(u.Host), ""
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return u.String()
+// means reports whether a pattern that denies or asks may mean the call.
+func (a *argument) means(pattern string) bool {
+	return slices.ContainsFunc(a.subject().guises, func(guises []string) bool {
+		return slices.ContainsFunc(guises, func(g string) bool { return a.Tool.Subject.Kind.fits(pattern, g) })
+	})
 }
 
 // rule says what becomes of a call by one policy.
@@ -215,18 +198,23 @@ func (p *ruled) rule(a *argument) (Verdict, string) {
 			if !r.has {
 				return level.verdict, string(level.verdict) + " " + r.text
 			}
-			texts, plain := a.subject()
-			if slices.ContainsFunc(texts, func(t string) bool { return like(r.pattern, t) || a.line() && like(r.pattern, bare(t)) }) {
+			if a.means(r.pattern) {
 				return level.verdict, string(level.verdict) + " " + r.text
 			}
-			if !plain {
-				unsure = "the line cannot be taken apart, so that " + string(level.verdict) + " " + r.text + " may be meant"
+			if !a.subject().sure {
+				unsure = "it cannot be told what it does, so that " + string(level.verdict) + " " + r.text + " may be meant"
 			}
 		}
 	}
-	if unsure != "" {
+	verdict, by := p.rest(a)
+	if unsure != "" && verdict != Deny {
 		return Ask, unsure
 	}
+	return verdict, by
+}
+
+// rest says what becomes of a call that no rule denies or asks about.
+func (p *ruled) rest(a *argument) (Verdict, string) {
 	if text, ok := allows(p.allow, a); ok {
 		return Allow, "allow " + text
 	}
@@ -252,15 +240,15 @@ func allows(rules []rule, a *argument) (string, bool) {
 		if !r.has {
 			return r.text, true
 		}
-		texts, plain := a.subject()
-		if !plain || len(texts) == 0 {
+		about := a.subject()
+		if !about.plain || len(about.texts) == 0 {
 			continue
 		}
 		if open < 0 {
-			open, covered = len(texts), make([]bool, len(texts))
+			open, covered = len(about.texts), make([]bool, len(about.texts))
 		}
-		for k, t := range texts {
-			if !covered[k] && like(r.pattern, t) {
+		for k, t := range about.texts {
+			if !covered[k] && a.Tool.Subject.Kind.fits(r.pattern, t) {
 				covered[k] = true
 				open--
 				if !slices.Contains(by, r.text) {

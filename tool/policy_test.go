@@ -47,11 +47,35 @@ func TestRulings(t *testing.T) {
 		{"denied behind a line break", keeper, shell, `{"command":"git log\nrm -rf /"}`, tool.Deny, "deny shell(rm *)"},
 		{"denied in other clothes", keeper, shell, `{"command":"X=1 sudo rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
 		{"allowed, but not as somebody else", keeper, shell, `{"command":"sudo git log"}`, tool.Ask, "no rule fits"},
-		{"a substitution", keeper, shell, `{"command":"git log $(rm -rf /)"}`, tool.Ask, "cannot be taken apart"},
-		{"a substitution in quotes", keeper, shell, "{\"command\":\"git log \\\"`rm x`\\\"\"}", tool.Ask, "cannot be taken apart"},
-		{"a redirection", keeper, shell, `{"command":"git log > /etc/passwd"}`, tool.Ask, "cannot be taken apart"},
+		{"a substitution", keeper, shell, `{"command":"git log $(rm -rf /)"}`, tool.Ask, "cannot be told"},
+		{"a substitution in quotes", keeper, shell, "{\"command\":\"git log \\\"`rm x`\\\"\"}", tool.Ask, "cannot be told"},
+		{"a redirection", keeper, shell, `{"command":"git log > /etc/passwd"}`, tool.Ask, "cannot be told"},
 		{"quotes hide what ends a command", keeper, shell, `{"command":"git log 'a;b'"}`, tool.Allow, "allow shell(git log*)"},
-		{"a quote that is left open", keeper, shell, `{"command":"git log 'a"}`, tool.Ask, "cannot be taken apart"},
+		{"a quote that is left open", keeper, shell, `{"command":"git log 'a"}`, tool.Ask, "cannot be told"},
+		{"two spaces", keeper, shell, `{"command":"git  push"}`, tool.Deny, "deny shell(git push*)"},
+		{"a tab", keeper, shell, `{"command":"git\tpush"}`, tool.Deny, "deny shell(git push*)"},
+		{"quotes within", keeper, shell, `{"command":"r'm' -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"a backslash within", keeper, shell, `{"command":"r\\m -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"a line that goes on", keeper, shell, `{"command":"git pu\\\nsh"}`, tool.Deny, "deny shell(git push*)"},
+		{"the path of a program", keeper, shell, `{"command":"/bin/rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"options in front", keeper, shell, `{"command":"time -p rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"a number in front", keeper, shell, `{"command":"timeout 5 nice -n 3 /bin/rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"a variable with a space", keeper, shell, `{"command":"X='a b' rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"in a block", keeper, shell, `{"command":"if true; then rm -rf /; fi"}`, tool.Deny, "deny shell(rm *)"},
+		{"a shell in a shell", keeper, shell, `{"command":"sh -c 'rm -rf /'"}`, tool.Deny, "deny shell(rm *)"},
+		{"a script in quotes", keeper, shell, `{"command":"sh -c 'true; rm -rf /'"}`, tool.Ask, "cannot be told"},
+		{"a script that is piped", keeper, shell, `{"command":"git log | sh"}`, tool.Ask, "cannot be told"},
+		{"a pattern of programs", keeper, shell, `{"command":"/bin/r? -rf /"}`, tool.Ask, "cannot be told"},
+		{"bytes by number", keeper, shell, `{"command":"$'\\x72m' -rf /"}`, tool.Ask, "cannot be told"},
+		{"a document", keeper, shell, `{"command":"sh <<E\nrm -rf /\nE"}`, tool.Deny, "deny shell(rm *)"},
+		{"a comment", keeper, shell, `{"command":"git log # rm"}`, tool.Ask, "cannot be told"},
+		{"both outputs", keeper, shell, `{"command":"git log &>/etc/passwd"}`, tool.Ask, "cannot be told"},
+		{"lines of another system", keeper, shell, `{"command":"git status\r\nrm -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"a space that is none", keeper, shell, `{"command":"\u00a0git status"}`, tool.Ask, "no rule fits"},
+		{"an empty word", keeper, shell, `{"command":"'' rm"}`, tool.Ask, "no rule fits"},
+		{"it only speaks of it", keeper, shell, `{"command":"git log --grep 'rm -rf'"}`, tool.Allow, "allow shell(git log*)"},
+		{"files by a pattern", tool.Policy{Allow: []string{"shell(ls *)"}}, shell, `{"command":"ls *.go"}`, tool.Allow, "allow shell(ls *)"},
+		{"what cannot be told is not more than the default", tool.Policy{Deny: []string{"shell(rm *)"}, Default: tool.Deny}, shell, `{"command":"$(x)"}`, tool.Deny, "default deny"},
 		{"asked about", keeper, shell, `{"command":"git log; curl x"}`, tool.Ask, "ask shell(curl *)"},
 		{"no argument", keeper, shell, `{}`, tool.Ask, "no rule fits"},
 		{"a condition", keeper, pay, `{"amount":50}`, tool.Allow, "allow pay if"},
@@ -61,6 +85,21 @@ func TestRulings(t *testing.T) {
 		{"a condition that fails denies", keeper, fetch, `{}`, tool.Deny, "deny http_fetch if"},
 		{"a host in capitals", tool.Policy{Allow: []string{"http_fetch(https://docs.example.com/*)"}}, fetch, `{"url":"https://DOCS.example.com/a"}`, tool.Allow, "docs"},
 		{"a user in front of another host", tool.Policy{Allow: []string{"http_fetch(https://docs.example.com/*)"}}, fetch, `{"url":"https://docs.example.com/@evil"}`, tool.Allow, "docs"},
+		{"a star stays in the host", tool.Policy{Allow: []string{"http_fetch(https://*.example.com/*)"}}, fetch, `{"url":"https://evil.test/a.example.com/"}`, tool.Ask, "no rule fits"},
+		{"nor in the query", tool.Policy{Allow: []string{"http_fetch(https://*.example.com/*)"}}, fetch, `{"url":"https://evil.test?a.example.com/"}`, tool.Ask, "no rule fits"},
+		{"below a host", tool.Policy{Allow: []string{"http_fetch(https://*.example.com/*)"}}, fetch, `{"url":"https://a.Example.com?q=1"}`, tool.Allow, "example.com"},
+		{"any host", tool.Policy{Allow: []string{"http_fetch(https://*)"}}, fetch, `{"url":"https://a.test/b/c"}`, tool.Allow, "https://*"},
+		{"no path", tool.Policy{Allow: []string{"http_fetch(https://a.test)"}}, fetch, `{"url":"https://a.test/b"}`, tool.Ask, "no rule fits"},
+		{"out of a path", tool.Policy{Allow: []string{"http_fetch(https://a.test/v1/*)"}}, fetch, `{"url":"https://a.test/v1/../admin"}`, tool.Ask, "no rule fits"},
+		{"out of a path with encoded dots", tool.Policy{Allow: []string{"http_fetch(https://a.test/v1/*)"}}, fetch, `{"url":"https://a.test/v1/%2e%2e/admin"}`, tool.Ask, "no rule fits"},
+		{"out of a path with an encoded slash", tool.Policy{Allow: []string{"http_fetch(https://a.test/v1/*)"}}, fetch, `{"url":"https://a.test/v1/..%2fadmin"}`, tool.Ask, "no rule fits"},
+		{"an encoded letter", tool.Policy{Deny: []string{"http_fetch(https://a.test/admin*)"}}, fetch, `{"url":"https://a.test/adm%69n"}`, tool.Deny, "deny"},
+		{"a usual port", tool.Policy{Deny: []string{"http_fetch(https://a.test/*)"}}, fetch, `{"url":"https://a.test:443/x"}`, tool.Deny, "deny"},
+		{"a dot behind a host", tool.Policy{Deny: []string{"http_fetch(https://a.test/*)"}}, fetch, `{"url":"https://a.test./x"}`, tool.Deny, "deny"},
+		{"a space in front", tool.Policy{Deny: []string{"http_fetch(https://a.test/*)"}, Default: tool.Allow}, fetch, `{"url":" https://a.test/x"}`, tool.Deny, "deny"},
+		{"wide letters", tool.Policy{Deny: []string{"http_fetch(https://a.test/*)"}, Default: tool.Allow}, fetch, `{"url":"https://ａ.test/x"}`, tool.Ask, "cannot be told"},
+		{"wide letters are not allowed", tool.Policy{Allow: []string{"http_fetch(*)"}}, fetch, `{"url":"https://ａ.test/x"}`, tool.Ask, "no rule fits"},
+		{"a folder itself", tool.Policy{Deny: []string{"files/read(secret/*)"}, Default: tool.Allow}, read, `{"path":"./secret/"}`, tool.Deny, "deny"},
 		{"another host", tool.Policy{Allow: []string{"http_fetch(https://docs.example.com/*)"}}, fetch, `{"url":"https://docs.example.com@evil.example/"}`, tool.Ask, "no rule fits"},
 		{"for this only", tool.Policy{Only: []string{"shell(go test*)", "shell(git diff*)"}}, shell, `{"command":"go test ./... && git diff"}`, tool.Allow, "no rules"},
 		{"for nothing else", tool.Policy{Only: []string{"shell(go test*)"}}, shell, `{"command":"go vet"}`, tool.Deny, "only shell(go test*)"},
@@ -195,7 +234,8 @@ func FuzzRule(f *testing.F) {
 	for _, seed := range []string{"shell(git log*)", "files/*", "pay if args.x > 1", "a(b) if true", "x(y) if z) if w", "[a-", "*"} {
 		f.Add(seed, `git log; "a" $(b)`)
 	}
-	shell := specOf("shell", "command", tool.LineSubject)
+	f.Add("shell(https://*.a.test/*)", "https://b.a.test/x/%2e%2e/y?z")
+	f.Add("shell(a/*)", "a/../b")
 	f.Fuzz(func(t *testing.T, rule, line string) {
 		args, err := json.Marshal(map[string]string{"command": line})
 		if err != nil {
@@ -209,9 +249,11 @@ func FuzzRule(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q can deny, and cannot allow: %v", rule, err)
 		}
-		c := tool.Case{Tool: shell, Args: args}
-		if a, d := allowed.Rule(c), denied.Rule(c); a.Verdict == tool.Allow && d.Verdict == tool.Allow {
-			t.Errorf("%q allows %q, and does not deny it", rule, line)
+		for _, kind := range []tool.SubjectKind{tool.TextSubject, tool.PathSubject, tool.URLSubject, tool.LineSubject} {
+			c := tool.Case{Tool: specOf("shell", "command", kind), Args: args}
+			if a, d := allowed.Rule(c), denied.Rule(c); a.Verdict == tool.Allow && d.Verdict == tool.Allow {
+				t.Errorf("%q allows %s %q, and does not deny it", rule, kind, line)
+			}
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 	"sync"
 
@@ -96,60 +95,5 @@ func like(pattern, text string) bool {
 			return false
 		}
 		rest, pattern = rest[i+len(part):], behind
-	}
-}
-
-// prefix is the start of a command that only says how another one is run.
-var prefix = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|env|command|exec|nohup|time|nice)\s+`)
-})
-
-// commandsOf takes a line for a shell apart: the commands between ; & | and line breaks, as far as
-// that can be told without a shell. plain reports that there is nothing else in the line: no
-// substitution, no redirection, no block.
-func commandsOf(line string) (commands []string, plain bool) {
-	plain = true
-	var b strings.Builder
-	end := func() {
-		if c := strings.TrimSpace(b.String()); c != "" {
-			commands = append(commands, c)
-		}
-		b.Reset()
-	}
-	quote := rune(0)
-	escaped := false
-	for _, ch := range line {
-		switch {
-		case escaped:
-			escaped = false
-		case ch == '\\' && quote != '\'':
-			escaped = true
-		case quote != 0:
-			if ch == quote {
-				quote = 0
-			}
-			plain = plain && (quote == '\'' || ch != '$' && ch != '`')
-		case ch == '\'' || ch == '"':
-			quote = ch
-		case strings.ContainsRune(";&|\n", ch):
-			end()
-			continue
-		case strings.ContainsRune("$`<>(){}!#~", ch):
-			plain = false
-		}
-		b.WriteRune(ch)
-	}
-	end()
-	return commands, plain && quote == 0 && !escaped
-}
-
-// bare is a command without what only says how it is run.
-func bare(command string) string {
-	for {
-		shorter := prefix().ReplaceAllString(command, "")
-		if shorter == command {
-			return command
-		}
-		command = shorter
 	}
 }

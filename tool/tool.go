@@ -58,7 +58,21 @@ type Result struct {
 
 	// Found names tools that were looked up: the model is told of them from then on.
 	Found []string `json:"found,omitempty"`
+
+	// Untrusted says that this result may be the words of a stranger, whatever the Flow of the tool.
+	Untrusted bool `json:"untrusted,omitempty"`
 }
+
+type untrustedKey struct{}
+
+// WithUntrusted marks a call as one of an agent that has read words of strangers.
+func WithUntrusted(ctx context.Context) context.Context {
+	return context.WithValue(ctx, untrustedKey{}, true)
+}
+
+// UntrustedOf reports whether a call is one of an agent that has read words of strangers: what it is
+// told to keep may be theirs.
+func UntrustedOf(ctx context.Context) bool { return ctx.Value(untrustedKey{}) != nil }
 
 // Question is one thing that a tool wants to know of a person.
 type Question struct {

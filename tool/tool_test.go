@@ -255,6 +255,8 @@ func TestDispatch(t *testing.T) {
 		{name: "a field is missing", call: tool.Call{Name: "echo", Args: json.RawMessage(`{"from":"A"}`)}, says: []string{"do not match", "to", "The schema:"}, failed: true},
 		{name: "a field of another type", call: tool.Call{Name: "echo", Args: json.RawMessage(`{"from":"A","to":7}`)}, says: []string{"do not match"}, failed: true},
 		{name: "a field too many", call: tool.Call{Name: "echo", Args: json.RawMessage(`{"from":"A","to":"B","via":"C"}`)}, says: []string{"do not match"}, failed: true},
+		{name: "a field twice", call: tool.Call{Name: "echo", Args: json.RawMessage(`{"from":"X","to":"B","from":"A"}`)}, says: []string{`name "from" twice`}, failed: true},
+		{name: "a field in capitals too", call: tool.Call{Name: "echo", Args: json.RawMessage(`{"from":"A","to":"B","FROM":"X"}`)}, says: []string{`name "FROM" twice`}, failed: true},
 		{name: "a plain error is told", call: tool.Call{Name: "plain"}, says: []string{"plain: no such city"}, failed: true},
 		{name: "a denial is told", call: tool.Call{Name: "denied"}, says: []string{"denied: not you"}, failed: true},
 		{name: "a final error is told", call: tool.Call{Name: "final"}, says: []string{"gone for ever"}, failed: true},

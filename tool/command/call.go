@@ -41,30 +41,34 @@ func (t *commandTool) Call(ctx context.Context, args json.RawMessage) (tool.Resu
 	stdout := io.Writer(out)
 	if a := durable.AttemptOf(ctx); a != nil && a.Emit != nil {
 		lines = &lineWriter{emit: func(line string) {
-			data, err := json.Marshal(map[string]string{"line": p.redact(line)})
+			data, err := json.Marshal(map[string]string{"line": line})
 			if err == nil {
 				a.Emit("progress", data)
 			}
 		}}
 		stdout = io.MultiWriter(out, lines)
 	}
-	exit, err := box.Run(ctx, p.spec, sandbox.Streams{In: bytes.NewReader(p.stdin), Out: stdout, Err: errs})
+	stdout, endOut := p.filter(stdout)
+	stderr, endErr := p.filter(errs)
+	exit, err := box.Run(ctx, p.spec, sandbox.Streams{In: bytes.NewReader(p.stdin), Out: stdout, Err: stderr})
 	if err != nil {
 		return tool.Result{}, coded(err)
 	}
+	endOut()
+	endErr()
 	if lines != nil {
 		lines.flush()
 	}
 	content, failed := t.tell(exit, out, errs)
-	return tool.Result{Content: p.redact(content), Error: failed}, nil
+	return tool.Result{Content: content, Error: failed}, nil
 }
 
-// prepared is one call: what is executed, and which secrets it was given.
+// prepared is one call: what is executed, and whether it was given secrets.
 type prepared struct {
 	tool    *commandTool
 	spec    sandbox.Spec
 	stdin   []byte
-	secrets map[string]string // by name
+	secrets bool
 }
 
 func (p *prepared) prepare(ctx context.Context, raw json.RawMessage) error {
@@ -123,31 +127,39 @@ func (p *prepared) prepare(ctx context.Context, raw json.RawMessage) error {
 	return err
 }
 
-// secret asks for a secret and remembers it, so that it can be kept out of what is told.
+// secret asks for a secret.
 func (p *prepared) secret(ctx context.Context, name string) (string, error) {
 	ask := p.tool.boxes.config.Secrets
-	if ask == nil {
+	if ask == nil || p.tool.boxes.config.Filter == nil {
 		return "", durable.Errorf(durable.CodeDenied, "tool %s wants the secret %s, and there are no secrets here", p.tool.spec.Name, name)
 	}
 	value, err := ask(ctx, name)
 	if err != nil {
 		return "", fmt.Errorf("secret %s: %w", name, err)
 	}
-	if p.secrets == nil {
-		p.secrets = map[string]string{}
-	}
-	p.secrets[name] = value
+	p.secrets = true
 	return value, nil
 }
 
-// redact takes the secrets of this call out of a text.
-func (p *prepared) redact(text string) string {
-	for name, value := range p.secrets {
-		if len(value) >= 4 { // less is found everywhere
-			text = strings.ReplaceAll(text, value, "[secret:"+name+"]")
-		}
+// filter takes secrets out of what is written, before it is cut into lines and shortened: a part of
+// a secret is not recognised. end writes what is held back.
+func (p *prepared) filter(to io.Writer) (w io.Writer, end func()) {
+	if !p.secrets {
+		return to, func() {}
 	}
-	return text
+	s := &sieve{filter: p.tool.boxes.config.Filter(), to: to}
+	return s, func() { _, _ = io.WriteString(to, s.filter.End()) } // writers here never fail
+}
+
+type sieve struct {
+	filter Filter
+	to     io.Writer
+}
+
+// Write implements io.Writer.
+func (s *sieve) Write(p []byte) (int, error) {
+	_, err := io.WriteString(s.to, s.filter.Next(string(p)))
+	return len(p), err
 }
 
 // tell makes what the model is told.

@@ -35,6 +35,17 @@ type Config struct {
 	Sandbox func(tier sandbox.Tier) (*sandbox.Sandbox, error)
 	// Secrets returns a secret by its name, for ${secret:NAME}. When nil there are none.
 	Secrets func(ctx context.Context, name string) (string, error)
+	// Filter makes what takes secrets out of what a command prints that was given some. Without it
+	// there are none either.
+	Filter func() Filter
+}
+
+// Filter takes secrets out of a text that comes in pieces; a secret.Stream is one.
+type Filter interface {
+	// Next returns what may be shown by now.
+	Next(piece string) string
+	// End returns the rest.
+	End() string
 }
 
 // Declared is a command tool as data.

@@ -17,6 +17,7 @@ import (
 	"github.com/orpine-run/orpine/sandbox"
 	"github.com/orpine-run/orpine/tool"
 	"github.com/orpine-run/orpine/tool/command"
+	"github.com/orpine-run/orpine/tool/secret"
 )
 
 // dispatch calls a tool as an agent does, through the one door.
@@ -42,10 +43,21 @@ func needsJail(t *testing.T) {
 }
 
 func secrets(_ context.Context, name string) (string, error) {
-	if name != "TOKEN" {
-		return "", durable.Errorf(durable.CodeNotFound, "there is no secret %s", name)
+	switch name {
+	case "KEY":
+		return "first line\nsecond line\n", nil
+	case "TOKEN":
+		return "hunter2-hunter2", nil
 	}
-	return "hunter2-hunter2", nil
+	return "", durable.Errorf(durable.CodeNotFound, "there is no secret %s", name)
+}
+
+// withSecrets is a process that knows one.
+func withSecrets() command.Config {
+	var known secret.Redactor
+	known.Add("TOKEN", "hunter2-hunter2")
+	known.Add("KEY", "first line\nsecond line\n")
+	return command.Config{Secrets: secrets, Filter: func() command.Filter { return known.NewStream() }}
 }
 
 func TestCall(t *testing.T) {
@@ -85,6 +97,7 @@ func TestCall(t *testing.T) {
 		{name: "no command", declared: command.Declared{Command: []string{"orpine-no-such-tool"}}, want: "tool: command orpine-no-such-tool cannot be executed (no such file or directory); looked in /usr/local/sbin…", failed: true},
 		{name: "a workspace that is not there", declared: command.Declared{Command: []string{"true"}, Workspace: dir + "/no"}, want: "tool: workspace: lstat…", failed: true},
 		{name: "a secret as a file", declared: command.Declared{Command: []string{"sh", "-c", `wc -c <"$AUTH"; env | grep -c hunter; cat "$AUTH"`}, Secrets: map[string]string{"AUTH": "Bearer ${secret:TOKEN}"}}, want: "22\n0\nBearer [secret:TOKEN]"},
+		{name: "a secret that is cut", declared: command.Declared{Command: []string{"sh", "-c", `printf 'xxxxxxxxxx'; cat; head -c 1000 /dev/zero | tr '\0' y`}, Stdin: "${secret:TOKEN}", MaxOutput: 40}, want: "xxxxxxxxxx[secret:TO\n[984 of 1024 bytes left out here]\nyyyyyyyyyyyyyyyyyyyy"},
 		{name: "a secret on stdin", declared: command.Declared{Command: []string{"sh", "-c", "wc -c"}, Stdin: "${secret:TOKEN}"}, want: "15\n"},
 		{name: "a secret that is not there", declared: command.Declared{Command: []string{"cat"}, Stdin: "${secret:OTHER}"}, want: "tool: secret OTHER: there is no secret OTHER", failed: true},
 		{name: "another tier", declared: command.Declared{Command: []string{"true"}, Tier: sandbox.TierNone}, want: `tool: tier "none" is not allowed here…`, failed: true},
@@ -96,7 +109,7 @@ func TestCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made, err := command.Maker(command.Config{Secrets: secrets})(tool.Declaration{Name: "tool", Kind: command.Kind, Config: config})
+			made, err := command.Maker(withSecrets())(tool.Declaration{Name: "tool", Kind: command.Kind, Config: config})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,9 +204,9 @@ func TestSpec(t *testing.T) {
 func TestProgress(t *testing.T) {
 	needsJail(t)
 	dir := t.TempDir()
-	made, err := command.New(command.Config{Secrets: secrets}, command.Declared{
-		Name: "build", Workspace: dir, Secrets: map[string]string{"AUTH": "${secret:TOKEN}"},
-		Command: []string{"sh", "-c", `echo "key $ORPINE_IDEMPOTENCY_KEY"; while [ ! -e seen ]; do :; done; cat "$AUTH"; printf '\nlast'`},
+	made, err := command.New(withSecrets(), command.Declared{
+		Name: "build", Workspace: dir, Secrets: map[string]string{"AUTH": "${secret:TOKEN}", "KEY": "${secret:KEY}"},
+		Command: []string{"sh", "-c", `echo "key $ORPINE_IDEMPOTENCY_KEY"; while [ ! -e seen ]; do :; done; cat "$AUTH"; echo; cat "$KEY"; printf '\nlast'`},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -212,10 +225,10 @@ func TestProgress(t *testing.T) {
 		lines = append(lines, line.Line)
 	}})
 	got := dispatch(ctx, t, made, `{}`)
-	if want := []string{"key r/0/1", "[secret:TOKEN]", "last"}; !slices.Equal(lines, want) {
+	if want := []string{"key r/0/1", "[secret:TOKEN]", "[secret:KEY]", "last"}; !slices.Equal(lines, want) {
 		t.Errorf("got %q, want %q", lines, want)
 	}
-	if want := "key r/0/1\n[secret:TOKEN]\nlast"; got.Content != want || got.Error {
+	if want := "key r/0/1\n[secret:TOKEN]\n[secret:KEY]\nlast"; got.Content != want || got.Error {
 		t.Errorf("got %+v", got)
 	}
 }

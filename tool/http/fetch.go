@@ -19,7 +19,8 @@ type fetchInput struct {
 
 // Fetch returns the tool http_fetch, effect read: it reads a URL and returns its text. Of a
 // page of HTML that is what a person would read; JSON and other texts are returned as they
-// are, and of anything else what it is. What it returns is untrusted, and what it is told
+// are, and of anything else what it is. A redirect to another host is told and not followed, as
+// policies speak of the host that was asked for. What it returns is untrusted, and what it is told
 // leaves the house.
 func (t *Tools) Fetch() tool.Tool {
 	f := tool.Func(FetchName, "Reads a page or a file of the web by its URL and returns its text.", t.fetch, tool.Read, tool.Timeout(2*t.cfg.Timeout))
@@ -50,11 +51,14 @@ func (t *Tools) fetch(ctx context.Context, in fetchInput) (string, error) {
 	}
 	req.Header.Set("Accept", "text/html, text/plain;q=0.9, application/json;q=0.9, */*;q=0.5")
 	req.Header.Set("User-Agent", t.cfg.Agent)
-	resp, err := t.client.Do(req)
+	resp, err := t.homely().Do(req)
 	if err != nil {
 		return "", t.failure(ctx, request{method: nethttp.MethodGet, url: u}, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+		return "", durable.Errorf(durable.CodeInvalid, "it has moved to another host: fetch %s", clip(to.String(), 2000))
+	}
 	if resp.StatusCode/100 != 2 || !isHTML(resp.Header.Get("Content-Type")) {
 		result, err := t.answer(ctx, resp, t.cfg.MaxBytes)
 		if err == nil && result.Error {
@@ -67,6 +71,29 @@ func (t *Tools) fetch(ctx context.Context, in fetchInput) (string, error) {
 		return "", err
 	}
 	return readable(page, resp.Request.URL), nil
+}
+
+// homely is a client that follows redirects within a host.
+func (t *Tools) homely() *nethttp.Client {
+	client := *t.client
+	client.CheckRedirect = func(next *nethttp.Request, via []*nethttp.Request) error {
+		if !sameHost(via[0].URL, next.URL) {
+			return nethttp.ErrUseLastResponse
+		}
+		return t.client.CheckRedirect(next, via)
+	}
+	return &client
+}
+
+// sameHost reports whether a URL is on the host of another, or is the same made secure.
+func sameHost(from, to *url.URL) bool {
+	usual := func(u *url.URL) bool {
+		port := u.Port()
+		return port == "" || u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443"
+	}
+	same := from.Port() == to.Port() && from.Scheme == to.Scheme
+	secured := to.Scheme == "https" || from.Scheme == to.Scheme
+	return strings.EqualFold(from.Hostname(), to.Hostname()) && (same || usual(from) && usual(to) && secured)
 }
 
 func isHTML(contentType string) bool {

@@ -47,6 +47,8 @@ func TestFetch(t *testing.T) {
 			w.WriteHeader(nethttp.StatusServiceUnavailable)
 		case "/moved":
 			nethttp.Redirect(w, r, "/page", nethttp.StatusMovedPermanently)
+		case "/away":
+			nethttp.Redirect(w, r, "http://e.example/page?leak=1", nethttp.StatusFound)
 		default:
 			w.WriteHeader(nethttp.StatusNotFound)
 		}
@@ -66,6 +68,7 @@ func TestFetch(t *testing.T) {
 		{"a page", a.URL + "/page", "# A page\n\nHome (" + a.URL + "/home) Up\n\n# Plants\n\nAn orpine is a plant, see its page (https://e.example/x?a=1).\n\n- one\n- two 2\n\n" +
 			"a | b\n1 | 2\n\n```\n  x := 1\n  y := 2\n```\n\n[image: a leaf]\nendclick", false},
 		{"a redirect", a.URL + "/moved", "# A page", false},
+		{"a redirect to another host", a.URL + "/away", "it has moved to another host: fetch http://e.example/page?leak=1", true},
 		{"another charset", a.URL + "/gbk", "中文", false},
 		{"JSON", a.URL + "/json", `{"a":1}`, false},
 		{"an image", a.URL + "/png", "[image/png, 4 bytes", false},

@@ -46,6 +46,8 @@ type Fact struct {
 	Text string        `json:"text"`
 	Run  durable.RunID `json:"run,omitempty"` // in which it was kept
 	Time time.Time     `json:"time"`
+	// Untrusted says that the agent that kept it had read words of strangers: it may be theirs.
+	Untrusted bool `json:"untrusted,omitempty"`
 }
 
 // config is the Config of a declaration.
@@ -146,7 +148,7 @@ func (s *space) save(ctx context.Context, in saveArgs) (string, error) {
 	if len(all) >= maxFacts && !slices.ContainsFunc(all, func(f Fact) bool { return f.Key == key }) {
 		return "", fmt.Errorf("%d facts are kept, and no more can be: forget some", len(all))
 	}
-	fact := Fact{Key: key, Text: in.Text, Time: time.Now().UTC()}
+	fact := Fact{Key: key, Text: in.Text, Time: time.Now().UTC(), Untrusted: tool.UntrustedOf(ctx)}
 	if a := durable.AttemptOf(ctx); a != nil {
 		fact.Run = a.Run
 	}
@@ -157,14 +159,15 @@ type findArgs struct {
 	Query string `json:"query,omitempty" jsonschema:"words of what is looked for"`
 }
 
-func (s *space) find(ctx context.Context, in findArgs) (string, error) {
+func (s *space) find(ctx context.Context, in findArgs) (tool.Result, error) {
+	var out tool.Result
 	shelf, err := s.open()
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	all, err := shelf.Facts(ctx, tenantOf(ctx), s.name)
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	words := wordsOf(in.Query)
 	score := func(f Fact) int {
@@ -182,13 +185,16 @@ func (s *space) find(ctx context.Context, in findArgs) (string, error) {
 	}
 	slices.SortStableFunc(all, func(a, b Fact) int { return cmp.Or(score(b)-score(a), b.Time.Compare(a.Time)) })
 	if len(all) == 0 {
-		return "Nothing of that is known.", nil
+		out.Content = "Nothing of that is known."
+		return out, nil
 	}
 	var b strings.Builder
 	for _, f := range all[:min(len(all), maxFound)] {
 		fmt.Fprintf(&b, "%s: %s (%s)\n", f.Key, f.Text, f.Time.Format(time.DateOnly))
+		out.Untrusted = out.Untrusted || f.Untrusted
 	}
-	return b.String(), nil
+	out.Content = b.String()
+	return out, nil
 }
 
 func wordsOf(text string) []string {

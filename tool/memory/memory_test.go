@@ -36,6 +36,42 @@ func (s shelf) ForgetFact(_ context.Context, tenant, space, key string) error {
 	return nil
 }
 
+// TestUntrusted: what was kept of a stranger is theirs when it is found again.
+func TestUntrusted(t *testing.T) {
+	kept := shelf{}
+	maker := memory.Maker(func() memory.Shelf { return kept })
+	var tools []tool.Tool
+	for _, d := range memory.Declare("memory", "clerk") {
+		one, err := maker(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tools = append(tools, one)
+	}
+	r, err := tool.NewRegistry(tools...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(ctx context.Context, name, args string) tool.Result {
+		got, err := r.Dispatch(ctx, tool.Call{Name: "memory/" + name, Args: json.RawMessage(args)})
+		if err != nil || got.Error {
+			t.Fatalf("%s: %+v, %v", name, got, err)
+		}
+		return got
+	}
+	call(t.Context(), "save", `{"key":"own","text":"tea at four"}`)
+	call(tool.WithUntrusted(t.Context()), "save", `{"key":"theirs","text":"pay them"}`)
+	for query, want := range map[string]bool{`{"query":"tea"}`: false, `{"query":"pay"}`: true, `{}`: true} {
+		if got := call(t.Context(), "find", query); got.Untrusted != want {
+			t.Errorf("%s: %+v, want untrusted %t", query, got, want)
+		}
+	}
+	call(t.Context(), "save", `{"key":"theirs","text":"pay nobody"}`)
+	if got := call(t.Context(), "find", `{}`); got.Untrusted {
+		t.Errorf("a fact that was replaced: %+v", got)
+	}
+}
+
 func TestMemory(t *testing.T) {
 	var open memory.Shelf
 	maker := memory.Maker(func() memory.Shelf { return open })

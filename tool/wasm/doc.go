@@ -24,7 +24,7 @@
 //
 // Files: the directories in mounts, read-only, through os.Root, so that neither .. nor a
 // symbolic link leads out of them; only regular files and directories can be opened. There is
-// no network, no environment but ORPINE_KEY, the idempotency key of the step, and no other
+// no network, no environment but ORPINE_IDEMPOTENCY_KEY, the idempotency key of the step, and no other
 // process. Clocks and random numbers are real; with "pure": true the clock stands still and the
 // random numbers are made of the idempotency key, so that the same call ends the same.
 //

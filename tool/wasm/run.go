@@ -149,7 +149,7 @@ func (m *module) run(ctx context.Context, p Program, input []byte) (tool.Result,
 	if c.Pure { // the clock of the runtime stands still
 		config = config.WithRandSource(random.NewChaCha8(sha256.Sum256([]byte(key))))
 	} else {
-		config = config.WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader).WithEnv("ORPINE_KEY", key).
+		config = config.WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader).WithEnv("ORPINE_IDEMPOTENCY_KEY", key).
 			WithNanosleep(func(ns int64) { sleep(inside, time.Duration(ns)) })
 	}
 	instance, err := r.InstantiateModule(inside, compiled, config)

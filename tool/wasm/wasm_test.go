@@ -90,7 +90,7 @@ func TestCall(t *testing.T) {
 		{"echo", []string{"echo"}, `{"a":[1,"é"]}`, `{"a":[1,"é"]}`, false},
 		{"nothing", []string{"echo"}, ``, `{}`, false},
 		{"arguments", []string{"args", "--x", "y z"}, ``, "guest args --x y z", false},
-		{"environment", []string{"env"}, ``, "ORPINE_KEY=run/0/1", false},
+		{"environment", []string{"env"}, ``, "ORPINE_IDEMPOTENCY_KEY=run/0/1", false},
 		{"an exit code", []string{"fail"}, ``, "it ended with exit code 7: this is why", true},
 		{"a panic", []string{"panic"}, ``, "exit code 3", true},
 		{"no network", []string{"dial", "127.0.0.1:1"}, ``, "listens, in its own memory", false},
