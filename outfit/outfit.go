@@ -122,11 +122,33 @@ func (o *Outfit) Loose() *mcp.Client {
 	})
 }
 
-// Inspect makes the tools of a definition, for who looks at them.
-func (o *Outfit) Inspect(d agent.Definition) (*agent.Inspection, error) {
+// Inspect makes the tools of a definition, for who looks at them. Found are those of its sources;
+// see Find.
+func (o *Outfit) Inspect(d agent.Definition, found ...tool.Declaration) (*agent.Inspection, error) {
 	var cfg orpine.Config
 	o.Equip(&cfg)
-	return agent.Inspect(agent.Config{Tools: cfg.Tools, Makers: cfg.Makers, Sources: cfg.Sources}, d, nil)
+	return agent.Inspect(agent.Config{Tools: cfg.Tools, Makers: cfg.Makers, Sources: cfg.Sources}, d, found)
+}
+
+// Find asks the sources of a definition for their tools, as a run does when it begins, but pins
+// nothing. Errors: those of the sources.
+func (o *Outfit) Find(ctx context.Context, d agent.Definition) (found []tool.Declaration, err error) {
+	loose := o.Loose()
+	defer func() { err = errors.Join(err, loose.Close()) }()
+	for _, declared := range d.Declared {
+		var there []tool.Declaration
+		switch declared.Kind {
+		case mcp.Kind:
+			there, err = loose.Source(ctx, declared)
+		case documentKind:
+			there, err = o.operations(ctx, declared)
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, there...)
+	}
+	return found, nil
 }
 
 // Close ends the servers and lets go of connections.

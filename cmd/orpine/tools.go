@@ -19,7 +19,7 @@ type toolsCmd struct {
 }
 
 // inspection is an agent of a file, or of the server that was named, for who looks at its tools.
-func (a *app) inspection(ctx context.Context, ref string) (*agent.Inspection, error) {
+func (a *app) inspection(ctx context.Context, ref string, find bool) (*agent.Inspection, error) {
 	gear, err := a.outfit()
 	if err != nil {
 		return nil, err
@@ -41,16 +41,25 @@ func (a *app) inspection(ctx context.Context, ref string) (*agent.Inspection, er
 	} else if d, err = a.definition(ref, ""); err != nil {
 		return nil, err
 	}
-	return gear.Inspect(d)
+	if !find {
+		return gear.Inspect(d)
+	}
+	found, err := gear.Find(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return gear.Inspect(d, found...)
 }
 
 type toolsListCmd struct {
 	Agent string `arg:"" help:"FILE, FILE#NAME, or with --server the name of an agent."`
+	Find  bool   `help:"Ask MCP servers and API documents for their tools, from here."`
 }
 
 // Help implements kong.HelpProvider.
 func (toolsListCmd) Help() string {
-	return `Tools of MCP servers, and of API documents, are found when a run begins; they are listed as NAME/*.
+	return `Tools of MCP servers, and of API documents, are found when a run begins; they are listed as NAME/* unless --find
+asks for them now. Nothing is pinned.
 
 Examples:
   orpine tools list agent.yaml
@@ -59,7 +68,7 @@ Examples:
 
 // Run lists the tools of an agent.
 func (c *toolsListCmd) Run(ctx context.Context, a *app) error {
-	i, err := a.inspection(ctx, c.Agent)
+	i, err := a.inspection(ctx, c.Agent, c.Find)
 	if err != nil {
 		return err
 	}
@@ -69,6 +78,9 @@ func (c *toolsListCmd) Run(ctx context.Context, a *app) error {
 		l.names, l.values = append(l.names, s.Name), append(l.values, s)
 	}
 	for _, open := range i.Open() {
+		if c.Find {
+			break
+		}
 		l.rows = append(l.rows, []string{open, "-", "-", "-", "found when a run begins"})
 		l.names, l.values = append(l.names, open), append(l.values, map[string]string{"Name": open})
 	}
@@ -93,6 +105,7 @@ type toolsPolicyCmd struct {
 	Tool   string `arg:"" help:"The tool."`
 	Args   string `arg:"" optional:"" help:"The arguments, as a JSON object; a text is the one that rules are about." default:"{}"`
 	Tenant string `help:"In a run of this tenant." placeholder:"NAME"`
+	Find   bool   `help:"Ask MCP servers and API documents for their tools, from here."`
 }
 
 // Help implements kong.HelpProvider.
@@ -106,7 +119,7 @@ Examples:
 
 // Run explains a verdict.
 func (c *toolsPolicyCmd) Run(ctx context.Context, a *app) error {
-	i, err := a.inspection(ctx, c.Agent)
+	i, err := a.inspection(ctx, c.Agent, c.Find)
 	if err != nil {
 		return err
 	}
