@@ -142,10 +142,17 @@ tools:
 func TestBadSchema(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	for _, schema := range []string{"type: 17", "type: object, required: 5", `type: object, properties: { a: { pattern: "(" } }`} {
+	for schema, want := range map[string]string{
+		"type: 17":                  "not a JSON Schema: ",
+		"type: object, required: 5": "not a JSON Schema: ",
+		"type: string":              "arguments must be of type object",
+		`type: object, properties: { a: { pattern: "(" } }`:                              "not a JSON Schema: ",
+		`type: object, properties: { a: { anyOf: [{ type: string }, { type: text }] } }`: `not a JSON Schema: type "text" is none; `,
+		`type: object, properties: { a: { type: sting } }`:                               `not a JSON Schema: type "sting" is none; did you mean "string"?`,
+	} {
 		p.write("agent.yaml", "agents:\n  caller: { model: builtin/outline, tools: [x] }\ntools:\n  x: { run: [echo], input: { schema: { "+schema+" } } }\n")
 		for _, args := range [][]string{{"check", "agent.yaml"}, {"run", "agent.yaml", "hi"}} {
-			if o := p.run(args...); o.code != 2 || !strings.Contains(o.out+o.err, "agent.yaml:4:38: tools.x.input.schema: not a JSON Schema: ") {
+			if o := p.run(args...); o.code != 2 || !strings.Contains(o.out+o.err, "agent.yaml:4:38: tools.x.input.schema: "+want) {
 				t.Errorf("orpine %s of %s: exit code %d\n%s%s", args[0], schema, o.code, o.out, o.err)
 			}
 		}
