@@ -193,9 +193,6 @@ func (r *refs) params(t Tool, n *node, at string) {
 	input := n.find("input")
 	if full, ok := input.fullSchema(); ok {
 		input = full.find("properties")
-		if full.find("type").text != "object" {
-			r.add(full.position, "tools."+t.Name+".input.schema", "arguments must be of type object", "")
-		}
 	}
 	var fields []string
 	for _, f := range input.entries {

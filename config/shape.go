@@ -103,6 +103,10 @@ func (c *checker) fullSchema(n *node, path string) (any, bool) {
 		c.add(n.position, path, "not a JSON Schema: "+err.Error(), "")
 		return nil, false
 	}
+	if problem := wrongType(v); problem != "" {
+		c.add(n.position, path, "not a JSON Schema: "+problem, "")
+		return nil, false
+	}
 	return json.RawMessage(raw), true
 }
 

@@ -117,6 +117,9 @@ func (r *refs) tool(t Tool, e entry) Tool {
 		return t
 	}
 	r.kind(t, e, at)
+	if full, ok := e.value.find("input").fullSchema(); ok && full.find("type").text != "object" {
+		r.add(full.position, at+".input.schema", "arguments must be of type object", "")
+	}
 	switch {
 	case e.value.has("csv"):
 		if t.Effect == "" {

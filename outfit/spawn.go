@@ -31,6 +31,9 @@ func (o *Outfit) spawn(ctx context.Context, s mcp.Stdio) (mcp.Process, error) {
 		return nil, err
 	}
 	spec := specOf(how, s.Dir)
+	if how.Dir == "" && s.Dir != "" {
+		spec.Dir = s.Dir
+	}
 	spec.Command = append([]string{s.Command}, s.Args...)
 	for name, value := range s.Env {
 		spec.Env = append(spec.Env, name+"="+value)
@@ -45,7 +48,8 @@ func (o *Outfit) spawn(ctx context.Context, s mcp.Stdio) (mcp.Process, error) {
 
 const mega = 1 << 20
 
-// specOf is what a process may touch; its workspace is dir unless something else is said.
+// specOf is what a process may touch; its workspace is dir unless something else is said, and it
+// works there.
 func specOf(how config.Sandbox, dir string) sandbox.Spec {
 	spec := sandbox.Spec{
 		Workspace: how.Workspace, Dir: how.Dir, ReadOnly: how.ReadOnly,
@@ -56,14 +60,10 @@ func specOf(how config.Sandbox, dir string) sandbox.Spec {
 		spec.Workspace = dir
 	}
 	if spec.Dir == "" {
-		spec.Dir = dir
+		spec.Dir = spec.Workspace
 	}
 	if how.FS == "read" && spec.Workspace != "" {
-		spec.ReadOnly = append(slices.Clone(spec.ReadOnly), spec.Workspace)
-		if spec.Dir == "" {
-			spec.Dir = spec.Workspace
-		}
-		spec.Workspace = ""
+		spec.ReadOnly, spec.Workspace = append(slices.Clone(spec.ReadOnly), spec.Workspace), ""
 	}
 	return spec
 }
