@@ -88,7 +88,7 @@ func New(cfg Config) (*Outfit, error) {
 		return nil, err
 	}
 	o.mcp = mcp.New(mcp.Config{
-		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.variable, Expand: o.broker.Expand, Pins: keeper{o}, Logins: keeper{o}, Log: cfg.Log, Version: cfg.Version,
+		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.variable, Expand: o.broker.Expand, Pins: keeper{o}, Logins: keeper{o}, Log: hushed(cfg.Log, o.Redact), Version: cfg.Version,
 	})
 	return o, nil
 }
@@ -120,7 +120,7 @@ func (o *Outfit) MCP() *mcp.Client { return o.mcp }
 // closes it.
 func (o *Outfit) Loose() *mcp.Client {
 	return mcp.New(mcp.Config{
-		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.variable, Expand: o.broker.Expand, Logins: keeper{o}, Log: o.cfg.Log, Version: o.cfg.Version,
+		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.variable, Expand: o.broker.Expand, Logins: keeper{o}, Log: hushed(o.cfg.Log, o.Redact), Version: o.cfg.Version,
 	})
 }
 

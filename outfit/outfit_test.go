@@ -1,10 +1,14 @@
 package outfit_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -164,14 +168,24 @@ agents:
 // TestVariables: what a declaration of a server names as a token is taken out of what comes back, and
 // the key of the secrets is none of its business.
 func TestVariables(t *testing.T) {
-	values := map[string]string{"GITHUB_TOKEN": "canary-token", "REGION": "canary-region", outfit.SecretKeyVar: "canary-key"}
-	o, err := outfit.New(outfit.Config{Env: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
+	values := map[string]string{"GITHUB_TOKEN": "canary-token", "REGION": "canary-region", outfit.SecretKeyVar: "canary-key-of-the-secrets"}
+	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var call struct{ ID json.RawMessage }
+		if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":%q}}`, call.ID, "refused "+r.Header.Get("X"))
+	}))
+	defer away.Close()
+	var log bytes.Buffer
+	o, err := outfit.New(outfit.Config{Data: t.TempDir(), Allow: []string{"127.0.0.1"}, Log: slog.New(slog.NewTextHandler(&log, nil)), Env: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer o.Close(context.Background()) //nolint:errcheck // nothing is open
 	source := func(header string) error {
-		d, err := mcp.Declare("away", mcp.Server{URL: "http://127.0.0.1:1/", Headers: map[string]string{"X": header}})
+		d, err := mcp.Declare("away", mcp.Server{URL: away.URL, Headers: map[string]string{"X": header}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +193,10 @@ func TestVariables(t *testing.T) {
 		return err
 	}
 	if err := source("${GITHUB_TOKEN} ${REGION}"); err == nil {
-		t.Error("there is a server at port 1")
+		t.Error("there is a server where none is")
+	}
+	if text := log.String(); !strings.Contains(text, "refused [secret:GITHUB_TOKEN]") || strings.Contains(text, "canary-token") {
+		t.Errorf("the log: %s", text)
 	}
 	if got := o.Redact("canary-token canary-region"); got != "[secret:GITHUB_TOKEN] canary-region" {
 		t.Errorf("it shows %q", got)
