@@ -31,7 +31,8 @@ type Wish struct {
 }
 
 // DigestOf is what an approval is bound to: the tool, its arguments, whatever the order of
-// their keys, and the definition of the agent.
+// their keys, and the definition: that of the agent, or where the tool is of a source that and what
+// the source said of it.
 func DigestOf(w Wish, definition durable.Ref) string {
 	return durable.RefOf([]byte(w.Tool + "\n" + canonical(w.Args) + "\n" + definition.Hash)).Hash
 }
@@ -46,7 +47,7 @@ func (l *loop) interrupt(c model.ToolCall, spec tool.Spec, leak string) durable.
 	}
 	i := durable.Interrupt{
 		Kind: ApprovalKind, Prompt: "May " + c.Name + " be called?", Value: value, Options: []string{string(durable.Accept), string(durable.Edit), string(durable.Reject), string(durable.Respond)},
-		Schema: decisionSchema(spec.Schema), Digest: DigestOf(wish, l.ref), To: a.To, Within: a.Within, Escalate: a.Escalate, Quorum: a.Quorum,
+		Schema: decisionSchema(spec.Schema), Digest: DigestOf(wish, l.meant(c.Name)), To: a.To, Within: a.Within, Escalate: a.Escalate, Quorum: a.Quorum,
 	}
 	if leak != "" {
 		i.Prompt += " It is asked, whatever was accepted before, because " + leak + "."
@@ -59,6 +60,19 @@ func (l *loop) interrupt(c model.ToolCall, spec tool.Spec, leak string) durable.
 		i.Default, _ = json.Marshal(durable.Decision{Action: action, Reason: "nobody answered in time"}) // plain text marshals
 	}
 	return i
+}
+
+// meant is the definition that an approval of calls of a tool is bound to.
+func (l *loop) meant(name string) durable.Ref {
+	declared, ok := l.finds.of(name)
+	if !ok {
+		return l.ref
+	}
+	data, err := json.Marshal(declared)
+	if err != nil {
+		panic(fmt.Sprintf("agent: a declaration that was read does not marshal: %v", err))
+	}
+	return durable.RefOf(append([]byte(l.ref.Hash+"\n"), data...))
 }
 
 // decisionSchema is the JSON Schema of a decision about a tool with these arguments.

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -200,6 +201,66 @@ func TestApprovalRefuses(t *testing.T) {
 	}
 	if b.book.Load() != 0 {
 		t.Error("it was booked")
+	}
+}
+
+// TestDigest: it is another for arguments that are not the same, and the same for those that are.
+func TestDigest(t *testing.T) {
+	of := func(args string) string {
+		return agent.DigestOf(agent.Wish{Tool: "pay", Args: json.RawMessage(args)}, durable.Ref{})
+	}
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{`{"a":1,"b":[2]}`, `{"b":[2.0],"a":1e0}`, true},
+		{`{"id":9007199254740993}`, `{"id":9007199254740992}`, false},
+		{`{"id":123456789012345678901}`, `{"id":123456789012345678902}`, false},
+		{`{"id":0.10000000000000000001}`, `{"id":0.10000000000000000002}`, false},
+		{`{"id":1e999}`, `{"id":1e998}`, false},
+		{`{"id":"1"}`, `{"id":1}`, false},
+	} {
+		if (of(c.a) == of(c.b)) != c.same {
+			t.Errorf("%s and %s: same digest %t, want %t", c.a, c.b, !c.same, c.same)
+		}
+	}
+}
+
+// TestDigestOfFound: an approval is of a tool as its source had it.
+func TestDigestOfFound(t *testing.T) {
+	digests := map[string]bool{}
+	for _, config := range []string{`"one"`, `"another"`, `"one"`} {
+		b := newBench(t, `
+rules:
+  - when: {turn: 1}
+    reply: {calls: [{name: stall/x}]}
+  - when: {turn: 2}
+    reply: {text: done}
+`, func(cfg *agent.Config) {
+			cfg.Sources = map[string]tool.Source{"shop": func(context.Context, tool.Declaration) ([]tool.Declaration, error) {
+				return []tool.Declaration{{Name: "stall/x", Kind: "shop", Config: json.RawMessage(config)}}, nil
+			}}
+			cfg.Makers = map[string]tool.Maker{"shop": func(d tool.Declaration) (tool.Tool, error) {
+				return tool.Func(d.Name, "", func(context.Context, struct{}) (string, error) { return "", nil }), nil
+			}}
+		})
+		e, s := b.open(0, false)
+		req, err := agent.Start(agent.Definition{
+			Name: "tester", Model: "script/test", Tools: []string{"stall/*"}, Declared: []tool.Declaration{{Name: "stall", Kind: "shop"}}, Permissions: tool.Policy{Default: tool.Ask},
+		}, "go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := e.Start(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, open := questions(t, e, id, time.Time{})
+		digests[open[0].Digest] = true
+		b.close(e, s)
+	}
+	if len(digests) != 2 {
+		t.Errorf("%d digests of two declarations", len(digests))
 	}
 }
 

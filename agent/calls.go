@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -182,12 +183,36 @@ func (l *loop) guard(calls []model.ToolCall) error {
 // canonical is the same for arguments that mean the same.
 func canonical(args json.RawMessage) string {
 	var v any
-	if err := json.Unmarshal(args, &v); err != nil {
+	d := json.NewDecoder(bytes.NewReader(args))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil || d.More() {
 		return string(args)
 	}
-	data, err := json.Marshal(v) // sorts the keys of maps
+	data, err := json.Marshal(plainNumbers(v)) // sorts the keys of maps
 	if err != nil {
 		return string(args)
 	}
 	return string(data)
+}
+
+// exactDigits is how many digits of a number a float64 is sure to keep.
+const exactDigits = 15
+
+// plainNumbers has numbers in one form, as far as that loses nothing of them.
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, one := range v {
+			v[name] = plainNumbers(one)
+		}
+	case []any:
+		for i, one := range v {
+			v[i] = plainNumbers(one)
+		}
+	case json.Number:
+		if f, err := v.Float64(); err == nil && len(v) <= exactDigits {
+			return f
+		}
+	}
+	return v
 }

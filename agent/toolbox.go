@@ -155,6 +155,18 @@ type finds struct {
 	Tools []tool.Declaration // by name
 }
 
+// of returns what was found of a tool; false when it is not one of these.
+func (f *finds) of(name string) (tool.Declaration, bool) {
+	if f == nil {
+		return tool.Declaration{}, false
+	}
+	i := slices.IndexFunc(f.Tools, func(d tool.Declaration) bool { return d.Name == name })
+	if i < 0 {
+		return tool.Declaration{}, false
+	}
+	return f.Tools[i], true
+}
+
 // readFinds takes up finds that were kept.
 func readFinds(data []byte) (*finds, error) {
 	f := &finds{Ref: durable.RefOf(data)}

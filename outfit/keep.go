@@ -71,10 +71,28 @@ func (k keeper) Load(ctx context.Context, server string) ([]byte, error) {
 	if !there || err != nil {
 		return nil, err
 	}
+	k.learn(server, []byte(text))
 	return []byte(text), nil
+}
+
+// learn has the tokens of a login taken out of what tools return.
+func (k keeper) learn(server string, login []byte) {
+	var l struct {
+		Token struct {
+			Access  string `json:"access_token"`
+			Refresh string `json:"refresh_token"`
+		} `json:"token"`
+	}
+	if json.Unmarshal(login, &l) != nil {
+		return // whoever uses it says so
+	}
+	for _, token := range []string{l.Token.Access, l.Token.Refresh} {
+		k.broker.Redactor().Add(loginPrefix+server, token)
+	}
 }
 
 // Save implements mcp.Logins.
 func (k keeper) Save(_ context.Context, server string, login []byte) error {
+	k.learn(server, login)
 	return k.SetSecret(loginPrefix+server, string(login))
 }

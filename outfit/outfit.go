@@ -10,9 +10,11 @@ package outfit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"time"
 
 	"github.com/orpine-run/orpine"
@@ -86,7 +88,7 @@ func New(cfg Config) (*Outfit, error) {
 		return nil, err
 	}
 	o.mcp = mcp.New(mcp.Config{
-		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: cfg.Env, Expand: o.broker.Expand, Pins: keeper{o}, Logins: keeper{o}, Log: cfg.Log, Version: cfg.Version,
+		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.variable, Expand: o.broker.Expand, Pins: keeper{o}, Logins: keeper{o}, Log: hushed(cfg.Log, o.Redact), Version: cfg.Version,
 	})
 	return o, nil
 }
@@ -95,7 +97,7 @@ func New(cfg Config) (*Outfit, error) {
 func (o *Outfit) Equip(cfg *orpine.Config) {
 	cfg.Tools = append(cfg.Tools, clock.New())
 	makers := map[string]tool.Maker{
-		sql.Kind: sql.Maker(), files.Kind: files.Maker(), http.Kind: o.http.Make, mcp.Kind: o.mcp.Make, wasm.Kind: o.wasm.Make,
+		sql.Kind: sql.Maker(), files.Kind: files.Maker(o.hidden()...), http.Kind: o.http.Make, mcp.Kind: o.mcp.Make, wasm.Kind: o.module,
 		script.Kind: o.script.Make,
 		memory.Kind: memory.Maker(o.shelf), builtinKind: o.builtin,
 		command.Kind: command.Maker(command.Config{Sandbox: o.sandbox, Secrets: o.broker.Value, Filter: func() command.Filter { return o.broker.Redactor().NewStream() }}),
@@ -118,7 +120,7 @@ func (o *Outfit) MCP() *mcp.Client { return o.mcp }
 // closes it.
 func (o *Outfit) Loose() *mcp.Client {
 	return mcp.New(mcp.Config{
-		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.cfg.Env, Expand: o.broker.Expand, Logins: keeper{o}, Log: o.cfg.Log, Version: o.cfg.Version,
+		Spawn: o.spawn, HTTP: o.guard.Client(wholeRequest), Env: o.variable, Expand: o.broker.Expand, Logins: keeper{o}, Log: hushed(o.cfg.Log, o.Redact), Version: o.cfg.Version,
 	})
 }
 
@@ -171,7 +173,53 @@ func (o *Outfit) sandbox(tier sandbox.Tier) (*sandbox.Sandbox, error) {
 	if tier == sandbox.TierNone && !o.cfg.Unheld {
 		return nil, durable.Errorf(durable.CodeDenied, "a sandbox of tier none holds nothing, and is not allowed here: start with ORPINE_UNHELD=1 to allow it")
 	}
-	return sandbox.New(sandbox.Config{Tier: tier, Dial: o.guard.Dial})
+	return sandbox.New(sandbox.Config{Tier: tier, Dial: o.guard.Dial, Hide: o.hidden()})
+}
+
+// hidden are the directories that no tool may look into, whatever folder it was given: there are the
+// runs of all tenants, the key of the secrets, and the door through which anybody may do anything.
+func (o *Outfit) hidden() []string {
+	var list []string
+	secrets, _ := o.cfg.Env(SecretsDirVar)
+	for _, dir := range []string{o.cfg.Data, secrets} {
+		if dir != "" {
+			list = append(list, dir)
+		}
+	}
+	return list
+}
+
+// module makes a tool of a WASM module, which may not see what is hidden either. It could name it
+// only as a whole, so a folder that holds it is refused.
+func (o *Outfit) module(d tool.Declaration) (tool.Tool, error) {
+	var c wasm.Declared
+	if err := json.Unmarshal(d.Config, &c); err != nil {
+		return nil, durable.Errorf(durable.CodeInvalid, "tool %s: %w", d.Name, err)
+	}
+	for _, m := range c.Mounts {
+		for _, dir := range o.hidden() {
+			if within(m.Dir, dir) || within(dir, m.Dir) {
+				return nil, durable.Errorf(durable.CodeInvalid, "tool %s: the mount %s shows %s, which no tool may see: mount a folder beside it", d.Name, m.At, dir)
+			}
+		}
+	}
+	return o.wasm.Make(d)
+}
+
+// within reports whether a path leads to a directory, or into it.
+func within(path, dir string) bool {
+	target := func(path string) string {
+		if found, err := filepath.EvalSymlinks(path); err == nil {
+			path = found
+		}
+		whole, err := filepath.Abs(path)
+		if err != nil {
+			return path
+		}
+		return whole
+	}
+	below, err := filepath.Rel(target(dir), target(path))
+	return err == nil && filepath.IsLocal(below)
 }
 
 // The kinds of declarations that are made here.

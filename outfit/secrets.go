@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,6 +33,21 @@ func (o *Outfit) sources() []secret.Source {
 		list = append(list, secret.Directory(dir))
 	}
 	return append(list, o.vault)
+}
+
+// variable looks up a variable of the environment for a declaration. The key of the store is none of
+// theirs, and what has the name of a secret is taken out of what tools return, like one.
+func (o *Outfit) variable(name string) (string, bool) {
+	if name == SecretKeyVar {
+		return "", false
+	}
+	value, ok := o.cfg.Env(name)
+	if ok && slices.ContainsFunc([]string{"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL"}, func(word string) bool {
+		return strings.Contains(strings.ToUpper(name), word)
+	}) {
+		o.broker.Redactor().Add(name, value)
+	}
+	return value, ok
 }
 
 // vault is the store of secrets in the data directory, opened when it is first needed: most data

@@ -44,6 +44,9 @@ type Config struct {
 	// that Network.Allow names; it may refuse. A net.Dialer when nil: then a name that is
 	// allowed may stand for any address, also a private one.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Hide are directories that no process of a jail may see, also where what it may touch holds
+	// them: an empty one stands in their place. What lies in one of them cannot be shared.
+	Hide []string
 }
 
 // Spec says what a process is and what it may touch.
@@ -68,7 +71,8 @@ type Spec struct {
 	Network Network
 	Limits  Limits
 
-	shared []share // what of the above is of this machine, once it has been checked
+	shared []share  // what of the above is of this machine, once it has been checked
+	hidden []string // what of that is not shown, as the process would name it
 }
 
 // File is a small file in memory that only the process can read.
@@ -169,6 +173,11 @@ func (s *Sandbox) Start(ctx context.Context, spec Spec) (*Process, error) {
 	spec.Limits = spec.Limits.orDefaults()
 	if err := spec.check(); err != nil {
 		return nil, err
+	}
+	if s.config.Tier == TierJail {
+		if err := spec.hide(s.config.Hide); err != nil {
+			return nil, err
+		}
 	}
 	return s.start(ctx, spec)
 }

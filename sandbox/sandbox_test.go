@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,6 +85,54 @@ func TestRun(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestHide: what is kept from processes is not seen through what they may touch, and not shared.
+func TestHide(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "sub", "data")
+	for _, d := range []string{data, filepath.Join(dir, "sub", "other")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(data, "key"), []byte("canary"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", filepath.Join(data, "door"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // nobody comes
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(data, link); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sandbox.New(sandbox.Config{Hide: []string{link, filepath.Join(dir, "not there")}})
+	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
+		t.Skip(refused)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := `ls -A sub/data; cat sub/data/key; touch sub/data/x; umount sub/data; mv sub/data gone; rmdir sub/data; echo in >sub/other/file; ls sub`
+	for name, spec := range map[string]sandbox.Spec{"workspace": {Workspace: dir}, "read only": {ReadOnly: []string{dir}, Dir: dir}} {
+		_, out, errs := sh(t, s, spec, script)
+		if out != "data\nother\n" || strings.Contains(out+errs, "canary") {
+			t.Errorf("%s: got %q, %q", name, out, errs)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(data, "key")); err != nil || string(text) != "canary" {
+		t.Errorf("the key holds %q, %v", text, err)
+	}
+	for name, spec := range map[string]sandbox.Spec{
+		"itself": {Workspace: data}, "what is in it": {ReadOnly: []string{filepath.Join(data, "key")}}, "by a link": {ReadOnly: []string{link}},
+	} {
+		spec.Command = []string{"true"}
+		if _, err := s.Run(t.Context(), spec, sandbox.Streams{}); !errors.Is(err, sandbox.ErrSpec) {
+			t.Errorf("%s is shared: %v", name, err)
+		}
+	}
 }
 
 func TestStreams(t *testing.T) {

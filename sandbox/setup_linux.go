@@ -51,6 +51,7 @@ func (l *launch) write() {
 	l.devices()
 	l.memory()
 	l.shares()
+	l.hide()
 	if l.spec.Network.Host {
 		l.hostNetwork()
 	} else {
@@ -292,6 +293,15 @@ func (l *launch) shares() {
 		}
 	}
 	p.try(unix.SYS_CLOSE_RANGE, uint64(first), 1<<32-1)
+}
+
+// hide puts an empty directory over what the process may not see.
+func (l *launch) hide() {
+	p := &l.program
+	for _, at := range l.spec.hidden {
+		fs := p.str("tmpfs")
+		p.must("hide "+at, unix.SYS_MOUNT, fs, p.str(at), fs, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, p.str("mode=555,size=4096,nr_inodes=1"))
+	}
 }
 
 // tree opens a share as idmaps.tree does, without its sight and under the same owner.

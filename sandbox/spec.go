@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -73,6 +75,30 @@ func (s *Spec) checkPaths() error {
 	}
 	if s.Dir != "" && !filepath.IsAbs(s.Dir) {
 		return specf("working directory %s: write a whole path", s.Dir)
+	}
+	return nil
+}
+
+// hide notes which of these directories lie in what is shared. Error: ErrSpec where something in one
+// of them is.
+func (s *Spec) hide(dirs []string) error {
+	s.hidden = nil
+	for _, dir := range dirs {
+		target, err := filepath.EvalSymlinks(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return specf("keep %s from processes: %w", dir, err)
+		}
+		for _, shared := range s.shared {
+			if below, err := filepath.Rel(target, shared.outside); err == nil && filepath.IsLocal(below) {
+				return specf("%s cannot be shared with a jail: %s is kept from processes", shared.inside, dir)
+			}
+			if below, err := filepath.Rel(shared.outside, target); err == nil && filepath.IsLocal(below) {
+				s.hidden = append(s.hidden, filepath.Join(shared.inside, below))
+			}
+		}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package tool
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -58,9 +60,10 @@ func (f *fuse) pause() time.Duration {
 	return defaultPause
 }
 
-// note counts how a call went. Only what may pass counts as a failure: a tool that says no works.
+// note counts how a call went. Only what may pass counts as a failure: a tool that says no works,
+// and of one that somebody did not wait for nothing is known.
 func (f *fuse) note(err error) {
-	if f == nil {
+	if f == nil || errors.Is(err, context.Canceled) || durable.CodeOf(err) == durable.CodeCanceled {
 		return
 	}
 	f.mu.Lock()

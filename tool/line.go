@@ -130,15 +130,18 @@ func (s simple) sure() bool {
 	}
 	script := func(word string) bool { return strings.ContainsAny(word, ";&|\n$`<>") }
 	alone := len(s.words) == 1 && shells(s.words[0]) // it reads its script from somewhere
-	return !alone && !slices.Contains(s.wild, true) && !slices.ContainsFunc(s.words, script)
+	return !alone && len(s.words) <= guisesMax && !slices.Contains(s.wild, true) && !slices.ContainsFunc(s.words, script)
 }
+
+// guisesMax is how many words that only say how a command is run are looked behind.
+const guisesMax = 32
 
 // guises are the ways in which a command may be meant by a rule that denies it or asks about it: as
 // it is written, without quotes and the path of its program, and without what only says how it is
 // run.
 func (s simple) guises() []string {
 	all := []string{s.text}
-	for i, word := range s.words {
+	for i, word := range s.words[:min(len(s.words), guisesMax)] {
 		behind := strings.Join(s.words[i:], " ")
 		all = append(all, behind, behind[strings.LastIndexByte(word, '/')+1:])
 		if !leads(s.words[0]) {

@@ -133,6 +133,17 @@ func TestBreaker(t *testing.T) {
 			_, err := call(`{"from":"A","to":"B"}`)
 			return err
 		}
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		stopped, err := tool.Ordered(counted(new(int), func(int) error { return canceled.Err() }), tool.Orders{Breaker: tool.Breaker{Failures: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // somebody does not wait, which says nothing of the tool
+			if _, err := stopped.Call(canceled, json.RawMessage(`{}`)); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
 		for range 5 {
 			if err := ask(); !errors.Is(err, durable.ErrUnavailable) {
 				t.Fatal(err)
@@ -141,7 +152,7 @@ func TestBreaker(t *testing.T) {
 		if n != 3 {
 			t.Errorf("called %d times, want 3", n)
 		}
-		err := ask()
+		err = ask()
 		if e, ok := errors.AsType[*durable.Error](err); !ok || e.RetryAfter != time.Minute || !strings.Contains(err.Error(), "failed 3 times in a row") {
 			t.Errorf("it says %v", err)
 		}

@@ -61,6 +61,7 @@ func TestRulings(t *testing.T) {
 		{"options in front", keeper, shell, `{"command":"time -p rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
 		{"a number in front", keeper, shell, `{"command":"timeout 5 nice -n 3 /bin/rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
 		{"a variable with a space", keeper, shell, `{"command":"X='a b' rm -rf /"}`, tool.Deny, "deny shell(rm *)"},
+		{"a long way behind", keeper, shell, `{"command":"env` + strings.Repeat(" env", 100_000) + ` rm -rf /"}`, tool.Ask, "cannot be told"},
 		{"in a block", keeper, shell, `{"command":"if true; then rm -rf /; fi"}`, tool.Deny, "deny shell(rm *)"},
 		{"a shell in a shell", keeper, shell, `{"command":"sh -c 'rm -rf /'"}`, tool.Deny, "deny shell(rm *)"},
 		{"a script in quotes", keeper, shell, `{"command":"sh -c 'true; rm -rf /'"}`, tool.Ask, "cannot be told"},

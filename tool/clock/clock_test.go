@@ -2,6 +2,7 @@ package clock_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,4 +40,10 @@ func TestClock(t *testing.T) {
 			}
 		}
 	})
+}
+
+func ExampleNew() {
+	spec := clock.New().Spec()
+	fmt.Println(spec.Name, spec.Options.Effect)
+	// Output: clock read
 }

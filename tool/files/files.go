@@ -63,8 +63,9 @@ func Declare(name, folder string, write bool) []tool.Declaration {
 	return list
 }
 
-// Maker makes the tools of folders. The same folder is opened once, when it is first needed.
-func Maker() tool.Maker {
+// Maker makes the tools of folders. The same folder is opened once, when it is first needed. What lies
+// in one of the hidden directories is not seen, whatever folder holds it.
+func Maker(hidden ...string) tool.Maker {
 	var mu sync.Mutex
 	folders := map[string]*folder{}
 	return func(d tool.Declaration) (tool.Tool, error) {
@@ -76,7 +77,7 @@ func Maker() tool.Maker {
 		defer mu.Unlock()
 		f := folders[c.Folder]
 		if f == nil {
-			f = &folder{path: c.Folder}
+			f = &folder{path: c.Folder, hidden: hidden}
 			folders[c.Folder] = f
 		}
 		return f.tool(d.Name, c.Do)
@@ -85,25 +86,26 @@ func Maker() tool.Maker {
 
 // folder is one whose files are worked on.
 type folder struct {
-	path string
+	path   string
+	hidden []string
 
 	mu   sync.Mutex
-	root *os.Root // nil until it is needed
+	root *root // nil until it is needed
 }
 
 // open returns the root of the folder. Error: unavailable when it is not there.
-func (f *folder) open() (*os.Root, error) {
+func (f *folder) open() (*root, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.root != nil {
 		return f.root, nil
 	}
-	root, err := os.OpenRoot(f.path)
+	opened, err := openRoot(f.path, f.hidden)
 	if err != nil {
 		return nil, durable.Errorf(durable.CodeUnavailable, "the folder of the files: %w", err)
 	}
-	f.root = root
-	return root, nil
+	f.root = opened
+	return opened, nil
 }
 
 // tool makes one of the tools of the folder.
@@ -136,7 +138,10 @@ func clean(name string) string {
 }
 
 // text reads a file. The error is one that a model understands.
-func text(root *os.Root, name string) (string, error) {
+func text(root *root, name string) (string, error) {
+	if err := root.seen(clean(name)); err != nil {
+		return "", err
+	}
 	// A pipe that nobody writes to would hold up who opens it.
 	f, err := root.OpenFile(clean(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -147,6 +152,8 @@ func text(root *os.Root, name string) (string, error) {
 	switch {
 	case err != nil:
 		return "", plain(err)
+	case root.hides(opened(f)): // it was put there meanwhile
+		return "", notThere(name)
 	case info.IsDir():
 		return "", fmt.Errorf("%s is a folder", name)
 	case !info.Mode().IsRegular():

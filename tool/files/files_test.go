@@ -142,6 +142,58 @@ func TestOnlyTheFolder(t *testing.T) {
 }
 
 // TestNoFile: what is no file is not waited for.
+// TestHidden: what is hidden is not there, whichever way leads to it.
+func TestHidden(t *testing.T) {
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(filepath.Join(dir, ".data", "deep"), 0o755))
+	must(os.WriteFile(filepath.Join(dir, ".data", "deep", "key"), []byte("canary"), 0o644))
+	must(os.Symlink(".data", filepath.Join(dir, "link")))
+	must(os.Symlink(".data/deep/key", filepath.Join(dir, "file")))
+	var tools []tool.Tool
+	maker := files.Maker(filepath.Join(dir, "link"), filepath.Join(dir, "not there"))
+	for _, declared := range files.Declare("files", dir, true) {
+		one, err := maker(declared)
+		must(err)
+		tools = append(tools, one)
+	}
+	r, err := tool.NewRegistry(tools...)
+	must(err)
+	for _, c := range []struct{ name, args string }{
+		{"read", `{"path":".data/deep/key"}`},
+		{"read", `{"path":"link/deep/key"}`},
+		{"read", `{"path":"file"}`},
+		{"list", `{"path":".data"}`},
+		{"list", `{"path":"link/deep"}`},
+		{"list", `{"depth":9}`},
+		{"search", `{"text":"canary"}`},
+		{"search", `{"text":"canary","path":".data"}`},
+		{"search", `{"text":"canary","path":"file"}`},
+		{"write", `{"path":".data/deep/key","content":"x"}`},
+		{"write", `{"path":"link/new/file","content":"x"}`},
+		{"write", `{"path":"not there/file","content":"x"}`},
+		{"edit", `{"path":"file","old":"canary","new":"x"}`},
+	} {
+		got, err := r.Dispatch(t.Context(), tool.Call{Name: "files/" + c.name, Args: json.RawMessage(c.args)})
+		must(err)
+		quiet := c.name == "list" && c.args == `{"depth":9}` || got.Content == "Nothing was found."
+		if !got.Error && !quiet || strings.Contains(got.Content, "canary") || strings.Contains(got.Content, "deep/") && quiet {
+			t.Errorf("%s %s: %+v", c.name, c.args, got)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, ".data", "deep", "key")); err != nil || string(text) != "canary" {
+		t.Errorf("the key holds %q, %v", text, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".data", "new")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
+	}
+}
+
 func TestNoFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no named pipes in folders here")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"regexp"
 	"strings"
@@ -87,8 +86,11 @@ func (f *folder) list(ctx context.Context, in listArgs) (string, error) {
 }
 
 // walk visits what stands in a folder, in the order of the names. What is hidden in .git is not.
-func walk(ctx context.Context, root *os.Root, top string, depth int, visit func(name string, d fs.DirEntry) error) error {
+func walk(ctx context.Context, root *root, top string, depth int, visit func(name string, d fs.DirEntry) error) error {
 	visits := 0
+	if err := root.seen(top); err != nil {
+		return err
+	}
 	err := fs.WalkDir(root.FS(), top, func(name string, d fs.DirEntry, err error) error {
 		visits++
 		switch {
@@ -98,6 +100,8 @@ func walk(ctx context.Context, root *os.Root, top string, depth int, visit func(
 			return plain(err)
 		case err != nil || name == top:
 			return nil //nolint:nilerr // one that cannot be read hides no other
+		case d.IsDir() && root.seen(name) != nil:
+			return fs.SkipDir
 		case visits > maxVisits:
 			return fmt.Errorf("there are more than %d files: name a folder beneath", maxVisits)
 		}
@@ -165,7 +169,7 @@ func (f *folder) search(ctx context.Context, in searchArgs) (string, error) {
 
 // search goes through files.
 type search struct {
-	root *os.Root
+	root *root
 	want *regexp.Regexp
 	b    strings.Builder
 	n    int

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -64,8 +63,11 @@ func (f *folder) edit(ctx context.Context, in editArgs) (string, error) {
 }
 
 // put writes a file so that others see the old one or the new one, and nothing between.
-func put(ctx context.Context, root *os.Root, name, content string) error {
+func put(ctx context.Context, root *root, name, content string) error {
 	name = clean(name)
+	if err := root.seen(name); err != nil {
+		return err
+	}
 	if len(content) > maxFile {
 		return fmt.Errorf("%d bytes are too many: up to %d are written", len(content), maxFile)
 	}
@@ -103,7 +105,7 @@ func marker(ctx context.Context) string {
 	return durable.RefOf([]byte(key)).Hash[:12]
 }
 
-func remove(root *os.Root, name string) error {
+func remove(root *root, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return plain(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,15 @@ type seen struct {
 type api struct {
 	*httptest.Server
 	tools *http.Tools
-	last  seen
+	asked atomic.Pointer[seen]
+}
+
+// last is what it was asked last.
+func (a *api) last() seen {
+	if s := a.asked.Load(); s != nil {
+		return *s
+	}
+	return seen{}
 }
 
 func newAPI(t testing.TB, answer nethttp.HandlerFunc) *api {
@@ -41,7 +50,7 @@ func newAPI(t testing.TB, answer nethttp.HandlerFunc) *api {
 		if err != nil {
 			return
 		}
-		a.last = seen{r.Method, r.RequestURI, string(body), r.Header}
+		a.asked.Store(&seen{r.Method, r.RequestURI, string(body), r.Header})
 		if answer != nil {
 			answer(w, r)
 		}
@@ -104,8 +113,8 @@ func TestTemplate(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.name, result, err)
 			continue
 		}
-		if a.last.URI != c.uri || a.last.Body != c.body {
-			t.Errorf("%s: asked %s with %s; want %s with %s", c.name, a.last.URI, a.last.Body, c.uri, c.body)
+		if a.last().URI != c.uri || a.last().Body != c.body {
+			t.Errorf("%s: asked %s with %s; want %s with %s", c.name, a.last().URI, a.last().Body, c.uri, c.body)
 		}
 	}
 }
@@ -122,9 +131,9 @@ func TestTemplateRefusesArguments(t *testing.T) {
 		{"an argument too many", `{"url":"{base}/a/{x}"}`, `{"x":"a","y":"b"}`},
 		{"an argument of another type", `{"url":"{base}/a/{x}"}`, `{"x":1}`},
 	} {
-		a.last = seen{}
-		if result, err := a.call(t, c.config, c.args); err != nil || !result.Error || a.last.Method != "" {
-			t.Errorf("%s: %+v, %v, asked %+v", c.name, result, err, a.last)
+		a.asked.Store(&seen{})
+		if result, err := a.call(t, c.config, c.args); err != nil || !result.Error || a.last().Method != "" {
+			t.Errorf("%s: %+v, %v, asked %+v", c.name, result, err, a.last())
 		}
 	}
 }
@@ -193,8 +202,8 @@ func TestAuth(t *testing.T) {
 	} {
 		for _, path := range []string{"/ok", "/fail"} {
 			result, err := a.call(t, `{"url":"{base}`+path+`?q=1","auth":`+c.auth+`}`, ``)
-			if err != nil || !c.check(a.last) {
-				t.Errorf("%s: %v, asked %+v", c.name, err, a.last)
+			if err != nil || !c.check(a.last()) {
+				t.Errorf("%s: %v, asked %+v", c.name, err, a.last())
 			}
 			for _, leak := range []string{"hunter2", "pass word", "pass+word", "cGFzcyB3b3Jk", "pass%20word"} {
 				if strings.Contains(result.Content, leak) {
@@ -207,8 +216,8 @@ func TestAuth(t *testing.T) {
 		}
 	}
 	// The model cannot ask for one.
-	if _, err := a.call(t, `{"url":"{base}/a","query":{"q":"{x}"}}`, `{"x":"${secret:TOKEN}"}`); err != nil || strings.Contains(a.last.URI, "hunter2") {
-		t.Errorf("an argument was expanded: %s, %v", a.last.URI, err)
+	if _, err := a.call(t, `{"url":"{base}/a","query":{"q":"{x}"}}`, `{"x":"${secret:TOKEN}"}`); err != nil || strings.Contains(a.last().URI, "hunter2") {
+		t.Errorf("an argument was expanded: %s, %v", a.last().URI, err)
 	}
 	a.Close()
 	_, err := a.call(t, `{"url":"{base}/a","auth":{"query":{"key":"${secret:TOKEN}"}}}`, ``)
@@ -297,7 +306,7 @@ func TestEffectsAndKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		spec := made.Spec()
-		key := a.last.Header.Get("Idempotency-Key")
+		key := a.last().Header.Get("Idempotency-Key")
 		if spec.Options.Effect != c.effect || (key == "run/0/1") != (c.effect != durable.Read) || spec.Flow != (tool.Flow{Untrusted: true, Egress: true}) {
 			t.Errorf("%s %s: effect %s, key %q, flow %+v", c.method, c.options, spec.Options.Effect, key, spec.Flow)
 		}
@@ -326,7 +335,7 @@ func TestGuarded(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if !result.Error || !strings.Contains(result.Content, "allow list") || inner.last.Method != "" {
+		if !result.Error || !strings.Contains(result.Content, "allow list") || inner.last().Method != "" {
 			t.Errorf("%s: got %+v", name, result)
 		}
 	}
@@ -370,22 +379,22 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.last = seen{}
+		a.asked.Store(&seen{})
 		result, err := a.call(t, `{"method":"POST","url":"{base}/a/{x}/b?q={y}","form":{"f":"{x}"},"headers":{"X-Y":"{y}"}}`, string(args))
 		if err != nil {
 			t.Fatalf("%q %q: %v", x, y, err)
 		}
 		if result.Error {
-			if a.last.Method != "" {
+			if a.last().Method != "" {
 				t.Errorf("%q %q: refused and yet asked", x, y)
 			}
 			return
 		}
-		u, err := url.ParseRequestURI(a.last.URI)
+		u, err := url.ParseRequestURI(a.last().URI)
 		if err != nil {
 			t.Fatal(err)
 		}
-		form, err := url.ParseQuery(a.last.Body)
+		form, err := url.ParseQuery(a.last().Body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -394,7 +403,7 @@ func FuzzTemplate(f *testing.F) {
 			t.Fatal(err)
 		}
 		if x = sent["x"]; u.Path != "/a/"+x+"/b" || len(u.Query()) != 1 || u.Query().Get("q") != sent["y"] || len(form) != 1 || form.Get("f") != x {
-			t.Errorf("%q %q became %s with %s", x, y, a.last.URI, a.last.Body)
+			t.Errorf("%q %q became %s with %s", x, y, a.last().URI, a.last().Body)
 		}
 	})
 }

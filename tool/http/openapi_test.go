@@ -110,14 +110,14 @@ func TestOperations(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.name, result, err)
 			continue
 		}
-		if got := a.last.Method + " " + a.last.URI; got != c.asked || a.last.Body != c.body || a.last.Header.Get("X-All") != "1" {
-			t.Errorf("%s: got %s with %s; want %s with %s", c.name, got, a.last.Body, c.asked, c.body)
+		if got := a.last().Method + " " + a.last().URI; got != c.asked || a.last().Body != c.body || a.last().Header.Get("X-All") != "1" {
+			t.Errorf("%s: got %s with %s; want %s with %s", c.name, got, a.last().Body, c.asked, c.body)
 		}
-		if c.name == "headers" && (a.last.Header.Get("X-Trace") != "t" || a.last.Header.Get("Cookie") != "session=a%3Bb") {
-			t.Errorf("headers: %v", a.last.Header)
+		if c.name == "headers" && (a.last().Header.Get("X-Trace") != "t" || a.last().Header.Get("Cookie") != "session=a%3Bb") {
+			t.Errorf("headers: %v", a.last().Header)
 		}
-		if c.name == "a whole body" && a.last.Header.Get("Content-Type") != "application/merge-patch+json" {
-			t.Errorf("content type: %v", a.last.Header)
+		if c.name == "a whole body" && a.last().Header.Get("Content-Type") != "application/merge-patch+json" {
+			t.Errorf("content type: %v", a.last().Header)
 		}
 	}
 	for name, c := range map[string][2]string{
@@ -128,9 +128,9 @@ func TestOperations(t *testing.T) {
 		"a size that is none":         {"createItem", `{"name":"n","parts":[],"enum":"huge"}`},
 		"dots":                        {"getItem", `{"id":".."}`},
 	} {
-		a.last = seen{}
+		a.asked.Store(&seen{})
 		result, err := r.Dispatch(t.Context(), tool.Call{Name: c[0], Args: json.RawMessage(c[1])})
-		if err != nil || !result.Error || a.last.Method != "" {
+		if err != nil || !result.Error || a.last().Method != "" {
 			t.Errorf("%s: %+v, %v", name, result, err)
 		}
 	}

@@ -214,6 +214,9 @@ func (t *mcpTool) goOn(ctx context.Context, l *link, args json.RawMessage, said 
 	if f != nil && !f.wire.over() {
 		if err := f.resume(ctx, replies, known); err != nil {
 			t.client.parked.put(parked, f) // for who comes next: nothing was said to the server yet
+			f.mu.Lock()
+			f.timer.Reset(t.client.cfg.Park) // it may have gone off meanwhile, and found nothing
+			f.mu.Unlock()
 			return tool.Result{}, err
 		}
 		return t.await(ctx, f, a)
