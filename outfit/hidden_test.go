@@ -17,7 +17,6 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/config"
-	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/outfit"
 	"github.com/orpine-run/orpine/sandbox"
 	"github.com/orpine-run/orpine/tool"
