@@ -66,7 +66,7 @@ func TestBadStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, old, with, says string }{
-		{"it ends", "args: [serve", "args: [expired", `it ended with code 3; its last words on stderr: "strange: the licence has expired"`},
+		{"it ends", "args: [serve", "args: [expired", `its last words on stderr: "strange: the licence has expired"`},
 		{"it makes noise", "args: [serve", "args: [noise", `its standard output, which is for MCP messages only, began with "this is no message`},
 		{"there is no command", "command: " + bin, "command: no-such-program", "install it on this machine under /usr, or name its path and add that to read_only"},
 	} {

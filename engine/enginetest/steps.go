@@ -117,7 +117,7 @@ func timesOut(t *testing.T, open Open) {
 
 // beats: a step that beats may take its time, one that stops doing so is told to end.
 func beats(t *testing.T, open Open) {
-	const every = 800 * time.Millisecond
+	const every = 300 * time.Millisecond
 	beater := durable.NewFunc("beater", durable.StepOptions{Heartbeat: every, Retry: durable.Retry{Attempts: 1}},
 		func(ctx context.Context, times int) (int, error) {
 			for range times {
