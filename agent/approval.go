@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -50,7 +51,7 @@ func (l *loop) interrupt(c model.ToolCall, spec tool.Spec, leak string) durable.
 		Schema: decisionSchema(spec.Schema), Digest: DigestOf(wish, l.meant(c.Name)), To: a.To, Within: a.Within, Escalate: a.Escalate, Quorum: a.Quorum,
 	}
 	if leak != "" {
-		i.Prompt += " Nobody would be asked, but " + leak + "."
+		i.Prompt += " " + strings.ToUpper(leak[:1]) + leak[1:] + "."
 	}
 	if a.Within > 0 {
 		action := durable.Reject

@@ -78,9 +78,9 @@ func (l *loop) begun(c model.ToolCall, out *outcome) func() error {
 		out.refuse("%s may not be called (%s)", c.Name, ruling.Rule)
 		return now
 	}
-	leak := ""
-	if ruling.Verdict == tool.Allow {
-		leak = l.leak(spec)
+	leak := l.leak(spec)
+	if leak != "" && ruling.Verdict == tool.Allow {
+		leak = "Nobody would be asked, but " + leak
 	}
 	_, delegates := l.tools.agents[c.Name]
 	switch {

@@ -265,6 +265,7 @@ func TestFlow(t *testing.T) {
 		{"the other way round", "mail page fetch", agent.Definition{}, "fetch"},
 		{"what was kept of a stranger", "recall pay", agent.Definition{}, "pay"},
 		{"switched off", "page mail fetch pay", agent.Definition{Flow: agent.FlowOff}, ""},
+		{"accepted for good before", "pay pay page pay", agent.Definition{Permissions: tool.Policy{Ask: []string{"pay"}, Default: tool.Allow}}, "pay pay"},
 		{"allowed by name", "page pay", agent.Definition{Permissions: tool.Policy{Allow: []string{"*"}}}, "pay"},
 		{"a call that was denied was not read", "page fetch pay", agent.Definition{Permissions: tool.Policy{Deny: []string{"page"}, Default: tool.Allow}}, ""},
 	} {
