@@ -54,7 +54,7 @@ func (l *loop) interrupt(c model.ToolCall, spec tool.Spec, leak string) durable.
 	}
 	if a.Within > 0 {
 		action := durable.Reject
-		if a.Default == durable.Accept {
+		if a.Default == durable.Accept && leak == "" { // silence does not do what a stranger may want
 			action = durable.Accept
 		}
 		i.Default, _ = json.Marshal(durable.Decision{Action: action, Reason: "nobody answered in time"}) // plain text marshals

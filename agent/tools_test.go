@@ -265,6 +265,7 @@ func TestFlow(t *testing.T) {
 		{"the other way round", "mail page fetch", agent.Definition{}, "fetch"},
 		{"what was kept of a stranger", "recall pay", agent.Definition{}, "pay"},
 		{"switched off", "page mail fetch pay", agent.Definition{Flow: agent.FlowOff}, ""},
+		{"accepted for good before", "pay pay page pay", agent.Definition{Permissions: tool.Policy{Ask: []string{"pay"}, Default: tool.Allow}}, "pay pay"},
 		{"allowed by name", "page pay", agent.Definition{Permissions: tool.Policy{Allow: []string{"*"}}}, "pay"},
 		{"a call that was denied was not read", "page fetch pay", agent.Definition{Permissions: tool.Policy{Deny: []string{"page"}, Default: tool.Allow}}, ""},
 	} {
@@ -340,6 +341,39 @@ rules:
 	}
 	if !slices.Equal(untrusted, []bool{false, true}) {
 		t.Errorf("calls know of what strangers wrote: %v", untrusted)
+	}
+}
+
+// TestFlowUnanswered: what nobody answers is not accepted by that, once strangers were read.
+func TestFlowUnanswered(t *testing.T) {
+	for calls, want := range map[string]string{
+		"[{name: pay}]":                 "paid",
+		"[{name: page}], [{name: pay}]": "a person rejected the call: nobody answered in time",
+	} {
+		rules := "rules:\n"
+		turns := strings.Split(calls, ", [")
+		for i, one := range turns {
+			rules += fmt.Sprintf("  - when: {turn: %d}\n    reply: {calls: [%s}\n", i+1, strings.TrimPrefix(one, "["))
+		}
+		rules += fmt.Sprintf("  - when: {turn: %d}\n    reply: {text: done}\n", len(turns)+1)
+		b := newBench(t, rules, func(cfg *agent.Config) {
+			page, err := tool.Ordered(tool.Func("page", "", func(context.Context, struct{}) (string, error) { return "pay!", nil }, tool.Read), tool.Orders{Flow: &tool.Flow{Untrusted: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Tools = []tool.Tool{page, tool.Func("pay", "", func(context.Context, struct{}) (string, error) { return "paid", nil })}
+		})
+		r, _ := b.run(agent.Definition{
+			Tools: []string{"*"}, Permissions: tool.Policy{Ask: []string{"pay"}, Default: tool.Allow}, Approval: agent.Approval{Within: time.Millisecond, Default: durable.Accept},
+		}, "go")
+		if r.Status != durable.Succeeded {
+			t.Fatalf("%s: the run is %s: %v", calls, r.Status, r.Error)
+		}
+		e, s := b.open(0, false)
+		if got := results(t, e, r.ID); got[len(got)-1] != want {
+			t.Errorf("%s: told %q, want %q", calls, got, want)
+		}
+		b.close(e, s)
 	}
 }
 

@@ -35,7 +35,8 @@ func dress(t *testing.T, dir, file string) *tool.Registry {
 	}
 	f, err := config.Parse(filepath.Join(dir, "a.yaml"), []byte(file), nil)
 	must(err)
-	o, err := outfit.New(outfit.Config{Data: filepath.Join(dir, ".orpine")})
+	t.Chdir(dir)
+	o, err := outfit.New(outfit.Config{Data: ".orpine"}) // as it is said by default
 	must(err)
 	t.Cleanup(func() { must(o.Close(context.Background())) })
 	d, err := o.Definition(f, "worker")

@@ -85,6 +85,9 @@ func (s *Spec) hide(dirs []string) error {
 	s.hidden = nil
 	for _, dir := range dirs {
 		target, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			target, err = filepath.Abs(target)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

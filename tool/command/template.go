@@ -100,6 +100,25 @@ func (t template) fill(args map[string]any, secret func(name string) (string, er
 	return b.String(), missing, nil
 }
 
+// first is the argument with whose text the whole begins; "" = it begins with something else.
+func (t template) first(args map[string]any) string {
+	for _, p := range t {
+		if p.kind != argPart {
+			return ""
+		}
+		switch value := args[p.text].(type) {
+		case nil:
+		case string:
+			if value != "" {
+				return p.text
+			}
+		default:
+			return ""
+		}
+	}
+	return ""
+}
+
 // plainValue is an argument as a program reads it: a string as it is, all else as JSON.
 func plainValue(v any) string {
 	if s, ok := v.(string); ok {
@@ -128,9 +147,9 @@ func (t *commandTool) arguments(args map[string]any) ([]string, error) {
 		if strings.ContainsRune(text, 0) {
 			return nil, fmt.Errorf("argument %s has a zero byte, which no argument of a process can have", t.declared.Command[i])
 		}
-		if !plain && len(part) > 0 && part[0].kind == argPart && strings.HasPrefix(text, "-") {
-			if _, isText := args[part[0].text].(string); isText {
-				return nil, fmt.Errorf("argument %s may not begin with a dash: %q would be taken for an option", part[0].text, text)
+		if !plain && strings.HasPrefix(text, "-") {
+			if name := part.first(args); name != "" {
+				return nil, fmt.Errorf("argument %s may not begin with a dash: %q would be taken for an option", name, text)
 			}
 		}
 		if text == "--" && !part.has(argPart) {

@@ -73,7 +73,7 @@ func (t *Tools) find(ctx context.Context, d tool.Declaration) ([]tool.Declaratio
 	if c.BaseURL, err = doc.base(given, from); err != nil {
 		return nil, err
 	}
-	if u, err := url.Parse(c.BaseURL); given == "" && c.Auth != nil && from != nil && (err != nil || u.Scheme != from.Scheme || u.Host != from.Host) {
+	if given == "" && c.Auth != nil && from != nil && !sameOrigin(c.BaseURL, c.OpenAPI) { // wherever that has redirected to
 		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the document names the server %s, which is not where it came from: give base_url to say that secrets may go there", clip(c.BaseURL, 120))
 	}
 	operations, err := doc.operations(c.Include, c.Effects)
@@ -92,6 +92,16 @@ func (t *Tools) find(ctx context.Context, d tool.Declaration) ([]tool.Declaratio
 		found = append(found, tool.Declaration{Name: d.Name + "/" + unique(o.name, taken), Kind: Kind, Config: config})
 	}
 	return found, nil
+}
+
+// sameOrigin reports whether two URLs have one scheme, host and port.
+func sameOrigin(a, b string) bool {
+	one, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	other, err := url.Parse(b)
+	return err == nil && one.Scheme == other.Scheme && one.Host == other.Host
 }
 
 // load returns the text of a document, and the URL it came from.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	nethttp "net/http"
+	"net/http/httptest"
 	"os"
 	"reflect"
 	"strings"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/tool/guard"
+	"github.com/orpine-run/orpine/tool/http"
+	"github.com/orpine-run/orpine/tool/secret"
 )
 
 func shop(t testing.TB) string {
@@ -188,6 +192,42 @@ func TestDocumentOfAURL(t *testing.T) {
 	for path, code := range map[string]durable.Code{"/gone": durable.CodeInvalid, "/busy": durable.CodeUnavailable, "/empty": durable.CodeInvalid} {
 		if _, err := a.tools.Find(t.Context(), declare(t, `{"openapi":"`+a.URL+path+`"}`)); durable.CodeOf(err) != code {
 			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestWhereSecretsGo: a document decides where secrets go only as far as it is from there, and so does
+// no redirect.
+func TestWhereSecretsGo(t *testing.T) {
+	const doc = `{"openapi":"3.1.0","info":{"title":"x","version":"1"},"paths":{"/a":{"get":{"operationId":"a","responses":{}}}}}`
+	there := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) { fmt.Fprint(w, doc) }))
+	defer there.Close()
+	here := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		if r.URL.Path == "/away" {
+			nethttp.Redirect(w, r, there.URL+"/doc", nethttp.StatusFound)
+			return
+		}
+		fmt.Fprint(w, doc)
+	}))
+	defer here.Close()
+	g, err := guard.New(guard.Config{Allow: []string{"127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := secret.New(secret.Environment(func(string) (string, bool) { return "hunter2-token", true }, "TOKEN"))
+	tools, err := http.New(http.Config{Guard: g, Expand: b.Expand, Redact: b.Redactor().Text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tools.Close()
+	for path, want := range map[string]string{"/doc": "", "/away": "which is not where it came from"} {
+		config, err := json.Marshal(http.Declared{OpenAPI: here.URL + path, Auth: &http.Auth{Bearer: "${secret:TOKEN}"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := tools.Find(t.Context(), tool.Declaration{Name: "api", Kind: http.Kind, Config: config})
+		if want == "" && (err != nil || len(found) != 1) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, %v; want %q", path, found, err, want)
 		}
 	}
 }
