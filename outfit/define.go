@@ -170,17 +170,17 @@ func (o *Outfit) Servers(f *config.File) ([]tool.Declaration, error) {
 
 // onTop is a server of a .mcp.json with what an orpine file adds.
 func onTop(d tool.Declaration, more mcp.Server) (mcp.Server, error) {
-	var config struct {
+	var was struct {
 		Server mcp.Server `json:"server"`
 	}
-	if err := json.Unmarshal(d.Config, &config); err != nil {
+	if err := json.Unmarshal(d.Config, &was); err != nil {
 		return more, err
 	}
 	data, err := json.Marshal(more)
 	if err == nil {
-		err = json.Unmarshal(data, &config.Server) // only what was said stands in it
+		err = json.Unmarshal(data, &was.Server) // only what was said stands in it
 	}
-	return config.Server, err
+	return was.Server, err
 }
 
 func serverOf(s config.Server) (mcp.Server, error) {
