@@ -34,6 +34,10 @@ const (
 // ModelFunc is the name of the step function of model calls. Its output has their usage.
 const ModelFunc = "agent.model"
 
+// FindFunc is the name of the step function that asks sources for their tools. Its output is a
+// Finding.
+const FindFunc = "agent.tools"
+
 // Bounds that a definition cannot change.
 const (
 	defaultTurns = 50
@@ -96,7 +100,7 @@ func New(cfg Config) ([]durable.Program, error) {
 		Effect: durable.Read, Timeout: 10 * time.Minute, Retry: durable.Retry{Attempts: 6, Backoff: 500 * time.Millisecond, Max: time.Minute},
 	}, s.model)
 	a.tool = durable.NewFunc("agent.tool", durable.StepOptions{Effect: durable.Irreversible}, s.tool)
-	a.find = durable.NewFunc("agent.tools", durable.StepOptions{Effect: durable.Read, Timeout: time.Minute}, s.find)
+	a.find = durable.NewFunc(FindFunc, durable.StepOptions{Effect: durable.Read, Timeout: time.Minute}, s.find)
 	// It asks whose run it is, so it must not begin before the run is durable, as a Read may.
 	a.rule = durable.NewFunc("agent.rules", durable.StepOptions{Effect: durable.Idempotent}, s.rule)
 	return []durable.Program{a, newThread(cfg, &s.threads)}, nil
@@ -127,7 +131,7 @@ type program struct {
 	model durable.Func[modelInput, modelOutput]
 	tool  durable.Func[toolInput, toolOutput]
 	rule  durable.Func[Rule, bool]
-	find  durable.Func[findInput, findOutput]
+	find  durable.Func[findInput, Finding]
 }
 
 func (p *program) Name() string { return Program }

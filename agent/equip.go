@@ -16,16 +16,17 @@ type findInput struct {
 	Definition durable.Ref `json:"definition"`
 }
 
-type findOutput struct {
-	Tools []tool.Declaration `json:"tools"`
-	Ref   durable.Ref        `json:"ref"` // of Tools, for the steps
+// Finding is what the sources of a definition have.
+type Finding struct {
+	Tools []tool.Declaration `json:"tools"` // by name
+	Ref   durable.Ref        `json:"ref"`   // of Tools, for the steps
 	// Left names the tools that cannot be used, and why.
 	Left []string `json:"left,omitempty"`
 }
 
 // find asks the sources of a definition for their tools.
-func (s *steps) find(ctx context.Context, in findInput) (findOutput, error) {
-	var out findOutput
+func (s *steps) find(ctx context.Context, in findInput) (Finding, error) {
+	var out Finding
 	attempt := durable.AttemptOf(ctx)
 	d, err := s.definition(ctx, attempt, in.Definition)
 	if err != nil {

@@ -45,6 +45,10 @@ type Flow struct {
 	Egress    bool `json:"egress,omitempty"`    // what it is told leaves the house
 }
 
+// Progress is the kind of the deltas by which a tool says how far it is: an object with line, of
+// what a command prints, or with message, of an MCP server.
+const Progress = "progress"
+
 // Result is what the model is told.
 type Result struct {
 	Content string `json:"content"`         // text, or JSON where the tool returned a value

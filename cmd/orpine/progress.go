@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/event"
 	"github.com/orpine-run/orpine/model"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // spinInterval is how often the moving line is drawn.
@@ -133,6 +136,14 @@ func (p *progress) delta(d *durable.Delta) {
 		p.running[key].since = time.Now()
 	case durable.DeltaReset:
 		p.tail = ""
+	case tool.Progress:
+		var said struct {
+			Line    string `json:"line"`
+			Message string `json:"message"`
+		}
+		if json.Unmarshal(d.Data, &said) == nil {
+			p.tail = oneLine(cmp.Or(said.Line, said.Message), 60)
+		}
 	case string(model.DeltaText):
 		var piece model.Delta
 		if json.Unmarshal(d.Data, &piece) == nil {
@@ -165,7 +176,7 @@ func (p *progress) line(e *durable.Entry) string {
 		if e.Started.IsZero() { // a fork was given the result
 			return p.paint(green, "✓") + fmt.Sprintf(" %-14s given", e.Name)
 		}
-		return p.paint(green, "✓") + fmt.Sprintf(" %-14s %s", e.Name, span(e.Time.Sub(e.Started)))
+		return p.paint(green, "✓") + fmt.Sprintf(" %-14s %s", e.Name, span(e.Time.Sub(e.Started))) + leftOut(e)
 	case durable.EntryAttempt:
 		p.over(e)
 		next := ""
@@ -193,6 +204,19 @@ func (p *progress) line(e *durable.Entry) string {
 	default:
 		return ""
 	}
+}
+
+// leftOut says which tools of sources the agent goes without, and why.
+func leftOut(e *durable.Entry) string {
+	var found agent.Finding
+	if e.Func != agent.FindFunc || json.Unmarshal(e.Output, &found) != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, text := range found.Left {
+		b.WriteString("\n  left out: " + oneLine(text, 200))
+	}
+	return b.String()
 }
 
 // The colours of ECMA-48.

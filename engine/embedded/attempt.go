@@ -198,10 +198,14 @@ func (t *try) wanted() bool {
 
 // explainEnd prefers why the context ended to what the step made of it.
 func explainEnd(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); durable.CodeOf(cause) != durable.CodeInternal {
-		return fmt.Errorf("%w (%w)", cause, err)
+	cause := context.Cause(ctx)
+	switch {
+	case durable.CodeOf(cause) == durable.CodeInternal:
+		return err
+	case errors.Is(err, cause) && durable.CodeOf(err) == durable.CodeOf(cause):
+		return err // it says so already
 	}
-	return err
+	return fmt.Errorf("%w (%w)", cause, err)
 }
 
 // invoke calls the step function; its panic becomes an error of the step.

@@ -43,7 +43,7 @@ func (t *commandTool) Call(ctx context.Context, args json.RawMessage) (tool.Resu
 		lines = &lineWriter{emit: func(line string) {
 			data, err := json.Marshal(map[string]string{"line": line})
 			if err == nil {
-				a.Emit("progress", data)
+				a.Emit(tool.Progress, data)
 			}
 		}}
 		stdout = io.MultiWriter(out, lines)

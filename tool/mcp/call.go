@@ -423,6 +423,6 @@ func (w *wire) progress(p *sdk.ProgressNotificationParams) {
 		Message  string  `json:"message,omitempty"`
 	}{p.Progress, p.Total, clip(p.Message, 1000)})
 	if err == nil {
-		f.emit("progress", data)
+		f.emit(tool.Progress, data)
 	}
 }
