@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/orpine-run/orpine/durable"
@@ -68,13 +67,13 @@ func (k *kit) search(all *tool.Registry, query string) tool.Result {
 		score int
 	}
 	var hits []hit
-	words := wordsOf(query)
+	words := tool.Words(query)
 	for _, s := range all.Specs() {
 		if !k.found[s.Name] {
 			continue
 		}
 		h := hit{spec: s}
-		name, doc := wordsOf(s.Name), wordsOf(s.Description)
+		name, doc := tool.Words(s.Name), tool.Words(s.Description)
 		for _, w := range words {
 			const isName, inName, inDoc = 4, 2, 1
 			switch {
@@ -106,27 +105,10 @@ func (k *kit) search(all *tool.Registry, query string) tool.Result {
 	return out
 }
 
-// wordsOf are the words of a text in lower case; a change from small to capital begins one.
-func wordsOf(text string) []string {
-	var b strings.Builder
-	before := ' '
-	for _, ch := range text {
-		if unicode.IsUpper(ch) && unicode.IsLower(before) {
-			b.WriteByte(' ')
-		}
-		b.WriteRune(unicode.ToLower(ch))
-		before = ch
-	}
-	return strings.FieldsFunc(b.String(), func(ch rune) bool { return !unicode.IsLetter(ch) && !unicode.IsDigit(ch) })
-}
-
 func firstLine(text string) string {
 	const most = 200
 	line, _, _ := strings.Cut(text, "\n")
-	if len(line) <= most {
-		return line
-	}
-	return strings.ToValidUTF8(line[:most], "") + "…"
+	return tool.Clip(line, most)
 }
 
 // Bounds of what a model is told of a result, in bytes.

@@ -21,6 +21,9 @@ type Call struct {
 	Malformed string          // what the model wrote where it is not JSON
 }
 
+// maxTold is how much of what was wrong with a call or a result the model is told, in bytes.
+const maxTold = 400
+
 // grace is how long a call whose time is up may take to notice.
 const grace = time.Second
 
@@ -62,10 +65,10 @@ func (e *entry) told(result Result) Result {
 	}
 	var v any
 	if err := json.Unmarshal([]byte(result.Content), &v); err != nil {
-		return *refuse("%s returned what is not JSON, as its output schema promises: %v\nIt was: %s", e.spec.Name, err, clip(result.Content))
+		return *refuse("%s returned what is not JSON, as its output schema promises: %v\nIt was: %s", e.spec.Name, err, Clip(result.Content, maxTold))
 	}
 	if err := e.output.Validate(v); err != nil {
-		return *refuse("%s returned what does not match its output schema: %v\nIt was: %s", e.spec.Name, err, clip(result.Content))
+		return *refuse("%s returned what does not match its output schema: %v\nIt was: %s", e.spec.Name, err, Clip(result.Content, maxTold))
 	}
 	return result
 }
@@ -80,7 +83,7 @@ func (r *Registry) Check(call Call) (checked Call, refusal *Result) {
 		return call, refuse("there is no tool %q; the tools are: %s", call.Name, orNone(r.Names()))
 	case call.Malformed != "":
 		return call, refuse("the arguments of %s are not JSON: %s\nCall it again with arguments that match its schema: %s",
-			call.Name, clip(call.Malformed), e.spec.Schema)
+			call.Name, Clip(call.Malformed, maxTold), e.spec.Schema)
 	case len(bytes.TrimSpace(call.Args)) == 0, string(call.Args) == "null":
 		call.Args = json.RawMessage(`{}`)
 	}
@@ -175,14 +178,6 @@ func invoke(ctx context.Context, t Tool, call Call) (Result, error) {
 
 func refuse(format string, args ...any) *Result {
 	return &Result{Content: fmt.Sprintf(format, args...), Error: true}
-}
-
-func clip(s string) string {
-	const most = 400
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 func orNone(names []string) string {

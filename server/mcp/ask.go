@@ -10,6 +10,7 @@ import (
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // maxShown is how much of what an interrupt is about is shown, in bytes.
@@ -20,7 +21,7 @@ const maxShown = 4000
 func form(i durable.Interrupt) *sdk.ElicitParams {
 	message := i.Prompt
 	if len(i.Value) > 0 && string(i.Value) != "null" {
-		message += "\n" + clip(string(i.Value))
+		message += "\n" + tool.Clip(string(i.Value), maxShown)
 	}
 	return &sdk.ElicitParams{Mode: "form", Message: message, RequestedSchema: fields(i)}
 }
@@ -47,11 +48,11 @@ func fields(i durable.Interrupt) any {
 	case plain(i.Schema):
 		return i.Schema
 	case len(i.Schema) == 0 && len(i.Options) > 0:
-		return one(answerField, object{"type": "string", "description": "one of: " + clip(join(i.Options)) + "; or your own words"})
+		return one(answerField, object{"type": "string", "description": "one of: " + tool.Clip(join(i.Options), maxShown) + "; or your own words"})
 	case len(i.Schema) == 0, textual(i.Schema):
 		return one(answerField, object{"type": "string"})
 	}
-	return one(jsonField, object{"type": "string", "description": "JSON that matches this schema: " + clip(string(i.Schema))})
+	return one(jsonField, object{"type": "string", "description": "JSON that matches this schema: " + tool.Clip(string(i.Schema), maxShown)})
 }
 
 func join(options []string) string {
@@ -104,7 +105,7 @@ func (f *follower) answer(ctx context.Context, run durable.RunID, i durable.Inte
 			text := func(name string) string { t, _ := said.Content[name].(string); return t }
 			d = durable.Decision{Action: durable.Action(text("action")), Reason: text("reason"), Text: text("text")}
 			if !slices.Contains([]durable.Action{durable.Accept, durable.Reject, durable.Respond}, d.Action) {
-				return false, durable.Errorf(durable.CodeInvalid, "the action is accept, reject or respond, not %q", clip(string(d.Action)))
+				return false, durable.Errorf(durable.CodeInvalid, "the action is accept, reject or respond, not %q", tool.Clip(string(d.Action), maxShown))
 			}
 		case "decline":
 		default:
@@ -128,7 +129,7 @@ func valueOf(i durable.Interrupt, content map[string]any) (json.RawMessage, erro
 	if !plain(i.Schema) {
 		if text, ok := content[jsonField].(string); ok && len(i.Schema) > 0 && !textual(i.Schema) {
 			if !json.Valid([]byte(text)) {
-				return nil, durable.Errorf(durable.CodeInvalid, "the answer is no JSON: %s", clip(text))
+				return nil, durable.Errorf(durable.CodeInvalid, "the answer is no JSON: %s", tool.Clip(text, maxShown))
 			}
 			return json.RawMessage(text), nil
 		}
@@ -143,11 +144,4 @@ func valueOf(i durable.Interrupt, content map[string]any) (json.RawMessage, erro
 		return nil, durable.Errorf(durable.CodeInvalid, "the answer: %w", err)
 	}
 	return data, nil
-}
-
-func clip(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	return string([]rune(s[:maxShown])) + "…"
 }

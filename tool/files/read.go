@@ -8,6 +8,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/orpine-run/orpine/tool"
 )
 
 // Bounds of what is listed and found.
@@ -191,10 +193,7 @@ func (s *search) file(name string) {
 			return
 		}
 		line = strings.TrimRight(line, "\r\n")
-		if len(line) > maxLine {
-			line = strings.ToValidUTF8(line[:maxLine], "") + "…"
-		}
-		fmt.Fprintf(&s.b, "%s:%d: %s\n", name, number, line)
+		fmt.Fprintf(&s.b, "%s:%d: %s\n", name, number, tool.Clip(line, maxLine))
 	}
 }
 

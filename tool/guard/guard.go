@@ -27,7 +27,11 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
+
+// maxShown is how much of what a caller wrote stands in an error, in bytes.
+const maxShown = 80
 
 // Config says what a guard lets through.
 type Config struct {
@@ -102,7 +106,7 @@ func (g *Guard) Check(u *url.URL) error {
 	case u == nil || u.Host == "":
 		return durable.Errorf(durable.CodeInvalid, "the URL names no host; want https://HOST/PATH")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return durable.Errorf(durable.CodeDenied, "the scheme %q is not http or https", clip(u.Scheme))
+		return durable.Errorf(durable.CodeDenied, "the scheme %q is not http or https", tool.Clip(u.Scheme, maxShown))
 	case u.User != nil:
 		return durable.Errorf(durable.CodeDenied, "a URL may not carry a user name or a password")
 	}
@@ -126,7 +130,7 @@ func (g *Guard) Check(u *url.URL) error {
 // unavailable, invalid.
 func (g *Guard) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if !slices.Contains([]string{"tcp", "tcp4", "tcp6"}, network) {
-		return nil, durable.Errorf(durable.CodeDenied, "the network %q is not tcp", clip(network))
+		return nil, durable.Errorf(durable.CodeDenied, "the network %q is not tcp", tool.Clip(network, maxShown))
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -210,7 +214,7 @@ func lookupError(ctx context.Context, host string, err error) error {
 func parseTarget(host, port string) (string, uint16, error) {
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
-		return "", 0, durable.Errorf(durable.CodeInvalid, "%q is not a port", clip(port))
+		return "", 0, durable.Errorf(durable.CodeInvalid, "%q is not a port", tool.Clip(port, maxShown))
 	}
 	host, err = canonical(host)
 	return host, uint16(number), err
@@ -228,7 +232,7 @@ func canonical(host string) (string, error) {
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(host, "."))
 	if err != nil && !isLDH(strings.TrimSuffix(host, ".")) {
-		return "", durable.Errorf(durable.CodeInvalid, "%q is not the name of a host", clip(host))
+		return "", durable.Errorf(durable.CodeInvalid, "%q is not the name of a host", tool.Clip(host, maxShown))
 	}
 	if err != nil { // such as a name with an underscore
 		ascii = strings.TrimSuffix(host, ".")
@@ -238,11 +242,11 @@ func canonical(host string) (string, error) {
 		return addr.String(), nil // digits of another script, or a dot at the end
 	}
 	if ascii == "" || !isLDH(ascii) {
-		return "", durable.Errorf(durable.CodeInvalid, "%q is not the name of a host", clip(host))
+		return "", durable.Errorf(durable.CodeInvalid, "%q is not the name of a host", tool.Clip(host, maxShown))
 	}
 	last := ascii[strings.LastIndexByte(ascii, '.')+1:]
 	if isNumber(last) {
-		return "", durable.Errorf(durable.CodeDenied, "%q is an unusual spelling of an address; write it as 192.0.2.1 or [2001:db8::1]", clip(host))
+		return "", durable.Errorf(durable.CodeDenied, "%q is an unusual spelling of an address; write it as 192.0.2.1 or [2001:db8::1]", tool.Clip(host, maxShown))
 	}
 	return ascii, nil
 }
@@ -275,13 +279,4 @@ func isNumber(label string) bool {
 		label, digits = rest, "0123456789abcdef"
 	}
 	return strings.TrimLeft(label, digits) == ""
-}
-
-// clip keeps what a caller wrote short where an error repeats it.
-func clip(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

@@ -39,7 +39,7 @@ func (f fetcher) Spec() tool.Spec {
 func (t *Tools) fetch(ctx context.Context, in fetchInput) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(in.URL))
 	if err != nil {
-		return "", durable.Errorf(durable.CodeInvalid, "%q is not a URL", clip(in.URL, 120))
+		return "", durable.Errorf(durable.CodeInvalid, "%q is not a URL", tool.Clip(in.URL, 120))
 	}
 	if err := t.cfg.Guard.Check(u); err != nil {
 		return "", err
@@ -47,7 +47,7 @@ func (t *Tools) fetch(ctx context.Context, in fetchInput) (string, error) {
 	u.Fragment = ""
 	req, err := nethttp.NewRequestWithContext(ctx, nethttp.MethodGet, u.String(), nil)
 	if err != nil {
-		return "", durable.Errorf(durable.CodeInvalid, "%q is not a URL", clip(in.URL, 120))
+		return "", durable.Errorf(durable.CodeInvalid, "%q is not a URL", tool.Clip(in.URL, 120))
 	}
 	req.Header.Set("Accept", "text/html, text/plain;q=0.9, application/json;q=0.9, */*;q=0.5")
 	req.Header.Set("User-Agent", t.cfg.Agent)
@@ -57,7 +57,7 @@ func (t *Tools) fetch(ctx context.Context, in fetchInput) (string, error) {
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
-		return "", durable.Errorf(durable.CodeInvalid, "it has moved to another host: fetch %s", clip(to.String(), 2000))
+		return "", durable.Errorf(durable.CodeInvalid, "it has moved to another host: fetch %s", tool.Clip(to.String(), 2000))
 	}
 	if resp.StatusCode/100 != 2 || !isHTML(resp.Header.Get("Content-Type")) {
 		result, err := t.answer(ctx, resp, t.cfg.MaxBytes)

@@ -182,7 +182,7 @@ func checkEffect(e durable.Effect) error {
 	case "", durable.Read, durable.Idempotent, durable.Irreversible:
 		return nil
 	}
-	return durable.Errorf(durable.CodeInvalid, "an effect is read, idempotent or irreversible, not %q", clip(string(e), 40))
+	return durable.Errorf(durable.CodeInvalid, "an effect is read, idempotent or irreversible, not %q", tool.Clip(string(e), 40))
 }
 
 // caller is a tool that makes one request a call.

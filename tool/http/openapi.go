@@ -74,7 +74,7 @@ func (t *Tools) find(ctx context.Context, d tool.Declaration) ([]tool.Declaratio
 		return nil, err
 	}
 	if given == "" && c.Auth != nil && from != nil && !sameOrigin(c.BaseURL, c.OpenAPI) { // wherever that has redirected to
-		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the document names the server %s, which is not where it came from: give base_url to say that secrets may go there", clip(c.BaseURL, 120))
+		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the document names the server %s, which is not where it came from: give base_url to say that secrets may go there", tool.Clip(c.BaseURL, 120))
 	}
 	operations, err := doc.operations(c.Include, c.Effects)
 	if err != nil {
@@ -169,7 +169,7 @@ func parseDocument(text string) (*document, error) {
 	d := &document{}
 	d.root, _ = root.(map[string]any)
 	if d.root == nil {
-		return nil, durable.Errorf(durable.CodeInvalid, "openapi: want a document, or a URL that begins with https://; this is %q", clip(text, 60))
+		return nil, durable.Errorf(durable.CodeInvalid, "openapi: want a document, or a URL that begins with https://; this is %q", tool.Clip(text, 60))
 	}
 	version := asText(d.root["openapi"])
 	switch {
@@ -177,9 +177,9 @@ func parseDocument(text string) (*document, error) {
 		d.old = true
 	case strings.HasPrefix(version, "3.1"):
 	case d.root["swagger"] != nil:
-		return nil, durable.Errorf(durable.CodeInvalid, "openapi: this is Swagger %s; convert it to OpenAPI 3", clip(asText(d.root["swagger"]), 20))
+		return nil, durable.Errorf(durable.CodeInvalid, "openapi: this is Swagger %s; convert it to OpenAPI 3", tool.Clip(asText(d.root["swagger"]), 20))
 	default:
-		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the version is %q; want 3.0 or 3.1", clip(version, 20))
+		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the version is %q; want 3.0 or 3.1", tool.Clip(version, 20))
 	}
 	return d, nil
 }
@@ -259,11 +259,11 @@ func plain(v any, depth int) (any, error) {
 // at returns what a local reference names. Error: invalid for any other.
 func (d *document) at(ref string) (any, error) {
 	if !strings.HasPrefix(ref, "#") {
-		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the reference %q leads out of the document; put what it names into it (a bundler such as redocly does)", clip(ref, 120))
+		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the reference %q leads out of the document; put what it names into it (a bundler such as redocly does)", tool.Clip(ref, 120))
 	}
 	pointer, err := url.PathUnescape(strings.TrimPrefix(ref, "#"))
 	if err != nil {
-		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the reference %q cannot be read", clip(ref, 120))
+		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the reference %q cannot be read", tool.Clip(ref, 120))
 	}
 	var v any = d.root
 	if pointer == "" {
@@ -286,7 +286,7 @@ func (d *document) at(ref string) (any, error) {
 		}
 	}
 	if v == nil {
-		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the reference %q names nothing", clip(ref, 120))
+		return nil, durable.Errorf(durable.CodeInvalid, "openapi: the reference %q names nothing", tool.Clip(ref, 120))
 	}
 	return v, nil
 }
@@ -296,7 +296,7 @@ func (d *document) object(v any) (map[string]any, error) {
 	for range 32 {
 		o, ok := v.(map[string]any)
 		if !ok {
-			return nil, durable.Errorf(durable.CodeInvalid, "openapi: want an object, not %s", clip(asText(v), 60))
+			return nil, durable.Errorf(durable.CodeInvalid, "openapi: want an object, not %s", tool.Clip(asText(v), 60))
 		}
 		ref, ok := o["$ref"].(string)
 		if !ok {
@@ -334,7 +334,7 @@ func (d *document) base(given string, from *url.URL) (string, error) {
 		}
 	}
 	if strings.ContainsAny(text, "{}") {
-		return "", durable.Errorf(durable.CodeInvalid, "openapi: %q has a variable without a default: give base_url", clip(text, 120))
+		return "", durable.Errorf(durable.CodeInvalid, "openapi: %q has a variable without a default: give base_url", tool.Clip(text, 120))
 	}
 	u, err := parseBase(text)
 	if err != nil {
@@ -359,7 +359,7 @@ func (d *document) operations(include []string, effects map[string]durable.Effec
 	for _, route := range slices.Sorted(maps.Keys(paths)) {
 		item, err := d.object(paths[route])
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", clip(route, 80), err)
+			return nil, fmt.Errorf("%s: %w", tool.Clip(route, 80), err)
 		}
 		for _, method := range []string{"get", "put", "post", "delete", "options", "head", "patch"} {
 			raw, ok := item[method].(map[string]any)
@@ -367,7 +367,7 @@ func (d *document) operations(include []string, effects map[string]durable.Effec
 				continue
 			}
 			title, id := strings.ToUpper(method)+" "+route, asText(raw["operationId"])
-			names = append(names, clip(title, 80))
+			names = append(names, tool.Clip(title, 80))
 			known[id], known[title] = true, true
 			if !included(include, used, id, title) {
 				continue
@@ -378,7 +378,7 @@ func (d *document) operations(include []string, effects map[string]durable.Effec
 				err = checkEffect(o.operation.Effect)
 			}
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", clip(title, 80), err)
+				return nil, fmt.Errorf("%s: %w", tool.Clip(title, 80), err)
 			}
 			all = append(all, o)
 		}
@@ -393,12 +393,12 @@ func (d *document) operations(include []string, effects map[string]durable.Effec
 func checkNames(include []string, effects map[string]durable.Effect, used, known map[string]bool, names []string) error {
 	for _, pattern := range include {
 		if !used[pattern] {
-			return durable.Errorf(durable.CodeNotFound, "openapi: include %q names no operation; there are: %s", clip(pattern, 80), clip(strings.Join(names, ", "), 600))
+			return durable.Errorf(durable.CodeNotFound, "openapi: include %q names no operation; there are: %s", tool.Clip(pattern, 80), tool.Clip(strings.Join(names, ", "), 600))
 		}
 	}
 	for name := range effects {
 		if !known[name] || name == "" {
-			return durable.Errorf(durable.CodeNotFound, "openapi: effects has %q, which is no operation; there are: %s", clip(name, 80), clip(strings.Join(names, ", "), 600))
+			return durable.Errorf(durable.CodeNotFound, "openapi: effects has %q, which is no operation; there are: %s", tool.Clip(name, 80), tool.Clip(strings.Join(names, ", "), 600))
 		}
 	}
 	return nil

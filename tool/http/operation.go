@@ -12,6 +12,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // Operation is one operation of a document, ready to be called: it refers to nothing
@@ -64,7 +65,7 @@ func (d *document) operation(route, method string, item, raw map[string]any) (na
 	}
 	for _, found := range routeNames(route) {
 		if !slices.ContainsFunc(o.Parameters, func(p Parameter) bool { return p.In == "path" && p.Name == found }) {
-			return named{}, durable.Errorf(durable.CodeInvalid, "the path has {%s} and there is no such parameter", clip(found, 60))
+			return named{}, durable.Errorf(durable.CodeInvalid, "the path has {%s} and there is no such parameter", tool.Clip(found, 60))
 		}
 	}
 	if raw["requestBody"] != nil {
@@ -83,7 +84,7 @@ func (d *document) operation(route, method string, item, raw map[string]any) (na
 	if description == "" {
 		description = o.Method + " " + route
 	}
-	return named{name, clip(description, 2000), o}, nil
+	return named{name, tool.Clip(description, 2000), o}, nil
 }
 
 // parameters lists those of an operation and of its path, whose own win.
@@ -177,7 +178,7 @@ func (b *builder) parameter(p map[string]any) error {
 	}
 	schema, err := b.schemas.convert(from, 0)
 	if err != nil {
-		return fmt.Errorf("parameter %s: %w", clip(name, 60), err)
+		return fmt.Errorf("parameter %s: %w", tool.Clip(name, 60), err)
 	}
 	if text := asText(p["description"]); text != "" {
 		schema = described(schema, text)
@@ -195,7 +196,7 @@ func described(schema any, text string) any {
 		return schema
 	}
 	s = maps.Clone(s)
-	s["description"] = clip(text, 1000)
+	s["description"] = tool.Clip(text, 1000)
 	return s
 }
 
@@ -208,7 +209,7 @@ func (b *builder) body(v any) error {
 	content, _ := raw["content"].(map[string]any)
 	kind, media := pickMedia(content)
 	if kind == "" {
-		return durable.Errorf(durable.CodeInvalid, "its body is %s; a tool can send JSON, forms and text", clip(strings.Join(slices.Sorted(maps.Keys(content)), ", "), 120))
+		return durable.Errorf(durable.CodeInvalid, "its body is %s; a tool can send JSON, forms and text", tool.Clip(strings.Join(slices.Sorted(maps.Keys(content)), ", "), 120))
 	}
 	required, _ := raw["required"].(bool)
 	schema, err := b.schemas.convert(media["schema"], 0)

@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"github.com/orpine-run/orpine/tool"
 )
 
 // maxDepth is how deep in a page text is looked for.
@@ -142,7 +144,7 @@ func (w *pageWriter) link(n *html.Node, depth int) {
 	if u = w.base.ResolveReference(u); u.Scheme != "http" && u.Scheme != "https" || u.Fragment != "" && sameBut(u, w.base) {
 		return
 	}
-	w.put(" (" + clip(u.String(), 500) + ")")
+	w.put(" (" + tool.Clip(u.String(), 500) + ")")
 }
 
 // sameBut reports whether two URLs differ in their fragment only.

@@ -103,7 +103,7 @@ func checkHeader(name, value string) error {
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	}) {
-		return durable.Errorf(durable.CodeInvalid, "%q is not the name of a header", clip(name, 60))
+		return durable.Errorf(durable.CodeInvalid, "%q is not the name of a header", tool.Clip(name, 60))
 	}
 	if slices.Contains(reservedHeaders(), nethttp.CanonicalHeaderKey(name)) {
 		return durable.Errorf(durable.CodeInvalid, "the header %s is not for a tool to set", name)
@@ -119,18 +119,11 @@ func parseBase(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil, u.Host == "", u.Scheme != "http" && u.Scheme != "https":
-		return nil, durable.Errorf(durable.CodeInvalid, "%q is not an http or https URL", clip(text, 120))
+		return nil, durable.Errorf(durable.CodeInvalid, "%q is not an http or https URL", tool.Clip(text, 120))
 	case u.User != nil:
 		return nil, durable.Errorf(durable.CodeInvalid, "a URL may not hold a password: put it under auth")
 	case strings.Contains(text, "${secret:"):
 		return nil, durable.Errorf(durable.CodeInvalid, "a URL may not hold a secret: put it under auth")
 	}
 	return u, nil
-}
-
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // maxNodes bounds the schema of one operation: a model reads all of it.
@@ -83,7 +84,7 @@ func (s *schemas) keyword(out map[string]any, keyword string, value any, depth i
 	case isLiteral(keyword):
 		out[keyword] = value
 	case keyword == "description":
-		out[keyword] = clip(asText(value), 1000)
+		out[keyword] = tool.Clip(asText(value), 1000)
 	case keyword == "pattern":
 		// Patterns are ECMAScript; one that Go cannot read is left to the server.
 		if _, err := regexp.Compile(asText(value)); err == nil {

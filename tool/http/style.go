@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // asText is an argument where a text is wanted: a string as it is, all else as JSON.
@@ -33,7 +34,7 @@ func asText(v any) string {
 func segment(text string) (string, error) {
 	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '/' || r == '\\' }) {
 		if part == "." || part == ".." {
-			return "", durable.Errorf(durable.CodeInvalid, "%q cannot be a part of a path", clip(text, 60))
+			return "", durable.Errorf(durable.CodeInvalid, "%q cannot be a part of a path", tool.Clip(text, 60))
 		}
 	}
 	if text == "" {

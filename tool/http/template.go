@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // template is a request with {name} where arguments go.
@@ -37,7 +38,7 @@ func newTemplate(d Declared) (*template, error) {
 		t.method = nethttp.MethodGet
 	}
 	if !slices.Contains([]string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}, t.method) {
-		return nil, durable.Errorf(durable.CodeInvalid, "the method %q is none that a tool may use", clip(t.method, 20))
+		return nil, durable.Errorf(durable.CodeInvalid, "the method %q is none that a tool may use", tool.Clip(t.method, 20))
 	}
 	if err := t.readURL(d.URL); err != nil {
 		return nil, err
@@ -183,7 +184,7 @@ func (t *template) checkArgs() error {
 	}
 	for name := range schema.Properties {
 		if !slices.Contains(used, name) {
-			return durable.Errorf(durable.CodeInvalid, "args has %s and the request uses it nowhere", clip(name, 60))
+			return durable.Errorf(durable.CodeInvalid, "args has %s and the request uses it nowhere", tool.Clip(name, 60))
 		}
 	}
 	return nil

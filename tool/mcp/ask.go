@@ -73,13 +73,13 @@ func (t *mcpTool) question(name string, p *sdk.ElicitParams) (tool.Question, ask
 	if data, err := json.Marshal(p.RequestedSchema); err == nil && p.RequestedSchema != nil && len(data) <= maxSchema {
 		schema = withType(data)
 	}
-	prompt := fmt.Sprintf("The MCP server %s asks: %s", t.server, clip(p.Message, 4000))
+	prompt := fmt.Sprintf("The MCP server %s asks: %s", t.server, tool.Clip(p.Message, 4000))
 	if p.URL != "" {
 		where := p.URL
 		if u, err := url.Parse(p.URL); err == nil && u.Host != "" {
 			where = u.Host
 		}
-		prompt = fmt.Sprintf("The MCP server %s wants you to visit %s, and to say here when you are done. It says: %s\n%s", t.server, where, clip(p.Message, 4000), clip(p.URL, 2000))
+		prompt = fmt.Sprintf("The MCP server %s wants you to visit %s, and to say here when you are done. It says: %s\n%s", t.server, where, tool.Clip(p.Message, 4000), tool.Clip(p.URL, 2000))
 	}
 	return tool.Question{Name: name, Prompt: prompt, Schema: schema}, asked{Print: printOf(p), Schema: schema}
 }
@@ -180,7 +180,7 @@ func (t *mcpTool) answeredError(err error, a asking) (tool.Result, error) {
 			return t.ask(a, questions), nil
 		}
 	}
-	return t.refuse("the server answered with an error (%d): %s", e.Code, clip(e.Message, 4000)), nil
+	return t.refuse("the server answered with an error (%d): %s", e.Code, tool.Clip(e.Message, 4000)), nil
 }
 
 // goOn goes on with a call whose questions were answered.

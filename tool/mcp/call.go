@@ -341,7 +341,7 @@ func (t *mcpTool) landed(ctx context.Context, f *flight, a asking) (tool.Result,
 	case f.reach.Answered.Load() && said, status != 0 && said && !f.wire.over():
 		return t.answeredError(f.err, a)
 	case f.reach.Answered.Load():
-		return t.refuse("the call was made, but what the server answered is no result: %v", clip(f.err.Error(), tellSaid)), nil
+		return t.refuse("the call was made, but what the server answered is no result: %v", tool.Clip(f.err.Error(), tellSaid)), nil
 	case status >= http.StatusBadRequest:
 		return t.refuse("the server refused the call: %v", f.err), nil
 	}
@@ -421,7 +421,7 @@ func (w *wire) progress(p *sdk.ProgressNotificationParams) {
 		Progress float64 `json:"progress"`
 		Total    float64 `json:"total,omitempty"`
 		Message  string  `json:"message,omitempty"`
-	}{p.Progress, p.Total, clip(p.Message, 1000)})
+	}{p.Progress, p.Total, tool.Clip(p.Message, 1000)})
 	if err == nil {
 		f.emit(tool.Progress, data)
 	}

@@ -102,7 +102,7 @@ func (w *wire) resources(ctx context.Context) (string, error) {
 			fmt.Fprintf(&b, "There are more than %d.\n", maxListed)
 			break
 		}
-		fmt.Fprintf(&b, "%s %s %s\n", clip(r.URI, 1000), clip(r.MIMEType, 100), clip(r.Name+" "+r.Description, 500))
+		fmt.Fprintf(&b, "%s %s %s\n", tool.Clip(r.URI, 1000), tool.Clip(r.MIMEType, 100), tool.Clip(r.Name+" "+r.Description, 500))
 	}
 	n = 0
 	for r, err := range w.sdk.ResourceTemplates(ctx, nil) {
@@ -115,7 +115,7 @@ func (w *wire) resources(ctx context.Context) (string, error) {
 		if n++; n > maxListed {
 			break
 		}
-		fmt.Fprintf(&b, "template %s %s %s\n", clip(r.URITemplate, 1000), clip(r.MIMEType, 100), clip(r.Name+" "+r.Description, 500))
+		fmt.Fprintf(&b, "template %s %s %s\n", tool.Clip(r.URITemplate, 1000), tool.Clip(r.MIMEType, 100), tool.Clip(r.Name+" "+r.Description, 500))
 	}
 	return b.String(), nil
 }
@@ -145,13 +145,13 @@ func (w *wire) prompts(ctx context.Context) (string, error) {
 			fmt.Fprintf(&b, "There are more than %d.\n", maxListed)
 			break
 		}
-		fmt.Fprintf(&b, "%s: %s\n", clip(p.Name, 200), clip(p.Description, 500))
+		fmt.Fprintf(&b, "%s: %s\n", tool.Clip(p.Name, 200), tool.Clip(p.Description, 500))
 		for _, a := range p.Arguments {
 			required := ""
 			if a.Required {
 				required = ", required"
 			}
-			fmt.Fprintf(&b, "  argument %s%s: %s\n", clip(a.Name, 200), required, clip(a.Description, 500))
+			fmt.Fprintf(&b, "  argument %s%s: %s\n", tool.Clip(a.Name, 200), required, tool.Clip(a.Description, 500))
 		}
 	}
 	return b.String(), nil

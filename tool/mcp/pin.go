@@ -68,7 +68,7 @@ func summary(was, is Pin) string {
 	}
 	switch {
 	case len(names) > 0:
-		parts = append(parts, "its arguments are others: "+clip(fmt.Sprintf("%q", names), 300))
+		parts = append(parts, "its arguments are others: "+tool.Clip(fmt.Sprintf("%q", names), 300))
 	case string(was.Input) != string(is.Input):
 		parts = append(parts, "the schema of its arguments is another")
 	}

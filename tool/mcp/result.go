@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -29,7 +28,7 @@ func (t *mcpTool) resultOf(ctx context.Context, r *sdk.CallToolResult) tool.Resu
 			return t.refuse("the call was made, but its result is no JSON: %v", err)
 		}
 		if problem := t.mismatch(r.StructuredContent); problem != "" {
-			return t.refuse("the call was made, but its result does not match the schema that the server declares: %s\nThe result: %s", problem, clip(string(data), 4000))
+			return t.refuse("the call was made, but its result does not match the schema that the server declares: %s\nThe result: %s", problem, tool.Clip(string(data), 4000))
 		}
 		if text != "" {
 			text = "\n" + text
@@ -37,7 +36,7 @@ func (t *mcpTool) resultOf(ctx context.Context, r *sdk.CallToolResult) tool.Resu
 		return tool.Result{Content: t.bounded(ctx, string(data)+text)}
 	}
 	if t.listed.Output != nil {
-		return t.refuse("the call was made, but it returned no structured result, which the server declares. The result: %s", clip(text, 4000))
+		return t.refuse("the call was made, but it returned no structured result, which the server declares. The result: %s", tool.Clip(text, 4000))
 	}
 	return tool.Result{Content: t.bounded(ctx, text)}
 }
@@ -52,7 +51,7 @@ func (t *mcpTool) mismatch(v any) string {
 		err = schema.Validate(v)
 	}
 	if err != nil {
-		return clip(err.Error(), 1000)
+		return tool.Clip(err.Error(), 1000)
 	}
 	return ""
 }
@@ -86,7 +85,7 @@ func (t *mcpTool) contents(ctx context.Context, list []sdk.Content, texts bool) 
 
 // keep stores what is no text, and names it.
 func keep(ctx context.Context, what, mime string, data []byte) string {
-	name := fmt.Sprintf("%s %s, %d bytes", what, clip(mime, 100), len(data))
+	name := fmt.Sprintf("%s %s, %d bytes", what, tool.Clip(mime, 100), len(data))
 	a := durable.AttemptOf(ctx)
 	if a == nil || a.Blobs == nil {
 		return "[" + name + "]"
@@ -99,17 +98,17 @@ func keep(ctx context.Context, what, mime string, data []byte) string {
 }
 
 func linkText(l *sdk.ResourceLink) string {
-	parts := []string{"[resource " + clip(l.URI, 1000)}
+	parts := []string{"[resource " + tool.Clip(l.URI, 1000)}
 	for _, more := range []string{l.Name, l.MIMEType, l.Description} {
 		if more != "" {
-			parts = append(parts, clip(more, 500))
+			parts = append(parts, tool.Clip(more, 500))
 		}
 	}
 	return strings.Join(parts, ", ") + "]"
 }
 
 func resourceText(ctx context.Context, r *sdk.ResourceContents) string {
-	head := "[resource " + clip(r.URI, 1000) + "]\n"
+	head := "[resource " + tool.Clip(r.URI, 1000) + "]\n"
 	if r.Blob != nil {
 		return head + keep(ctx, "binary", r.MIMEType, r.Blob)
 	}
@@ -125,20 +124,8 @@ func (t *mcpTool) bounded(ctx context.Context, text string) string {
 	if len(text) <= most {
 		return text
 	}
-	return clip(text, most) + "\n[it is longer; the whole: " + strings.TrimPrefix(keep(ctx, "text", "text/plain", []byte(text)), "[")
+	return tool.Clip(text, most) + "\n[it is longer; the whole: " + strings.TrimPrefix(keep(ctx, "text", "text/plain", []byte(text)), "[")
 }
 
 // tellSaid is how much of what a server said stands in a message, in bytes.
 const tellSaid = 400
-
-// clip shortens a text for a message.
-func clip(s string, most int) string {
-	s = strings.ToValidUTF8(s, "�")
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most] + "…"
-}

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/tool"
@@ -169,9 +168,9 @@ func (s *space) find(ctx context.Context, in findArgs) (tool.Result, error) {
 	if err != nil {
 		return out, err
 	}
-	words := wordsOf(in.Query)
+	words := tool.Words(in.Query)
 	score := func(f Fact) int {
-		own := wordsOf(f.Key + " " + f.Text)
+		own := tool.Words(f.Key + " " + f.Text)
 		n := 0
 		for _, w := range words {
 			if slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(o, w) }) {
@@ -195,10 +194,6 @@ func (s *space) find(ctx context.Context, in findArgs) (tool.Result, error) {
 	}
 	out.Content = b.String()
 	return out, nil
-}
-
-func wordsOf(text string) []string {
-	return strings.FieldsFunc(strings.ToLower(text), func(ch rune) bool { return !unicode.IsLetter(ch) && !unicode.IsDigit(ch) })
 }
 
 type forgetArgs struct {

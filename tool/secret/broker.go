@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // Bounds of a value, in bytes. A shorter one stands in too many texts by chance to be taken
@@ -39,6 +40,9 @@ func (b *Broker) Redactor() *Redactor { return b.redact }
 
 const opening = "${secret:"
 
+// maxShown is how much of a name that is none stands in an error, in bytes.
+const maxShown = 40
+
 var nameRule = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,127}$`) })
 
 // Names lists the secrets that a text refers to, in the order of their first use, without
@@ -67,7 +71,7 @@ func (b *Broker) Expand(ctx context.Context, text string) (string, error) {
 // Value returns the value of one secret. Errors: as for [Broker.Expand].
 func (b *Broker) Value(ctx context.Context, name string) (string, error) {
 	if !nameRule().MatchString(name) {
-		return "", durable.Errorf(durable.CodeInvalid, "%q is not the name of a secret: it begins with a letter or _ and has up to 128 letters, digits, _, . and -", clip(name))
+		return "", durable.Errorf(durable.CodeInvalid, "%q is not the name of a secret: it begins with a letter or _ and has up to 128 letters, digits, _, . and -", tool.Clip(name, maxShown))
 	}
 	for _, s := range b.sources {
 		value, found, err := s.Lookup(ctx, name)
@@ -96,7 +100,7 @@ func replace(text string, value func(name string) (string, error)) (string, erro
 		}
 		name, after, closed := strings.Cut(rest, "}")
 		if !closed || !nameRule().MatchString(name) {
-			return "", durable.Errorf(durable.CodeInvalid, "%q is not a reference to a secret; want ${secret:NAME}", opening+clip(name))
+			return "", durable.Errorf(durable.CodeInvalid, "%q is not a reference to a secret; want ${secret:NAME}", opening+tool.Clip(name, maxShown))
 		}
 		v, err := value(name)
 		if err != nil {
@@ -105,12 +109,4 @@ func replace(text string, value func(name string) (string, error)) (string, erro
 		out.WriteString(v)
 		text = after
 	}
-}
-
-func clip(s string) string {
-	const most = 40
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

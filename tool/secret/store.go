@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // StoreFile is the name of the store of secrets in a data directory.
@@ -90,7 +91,7 @@ func (s *Store) Names() ([]string, error) {
 func (s *Store) Set(name, value string) error {
 	switch {
 	case !nameRule().MatchString(name):
-		return durable.Errorf(durable.CodeInvalid, "%q is not the name of a secret: it begins with a letter or _ and has up to 128 letters, digits, _, . and -", clip(name))
+		return durable.Errorf(durable.CodeInvalid, "%q is not the name of a secret: it begins with a letter or _ and has up to 128 letters, digits, _, . and -", tool.Clip(name, maxShown))
 	case len(value) < minBytes, len(value) > maxBytes:
 		return durable.Errorf(durable.CodeInvalid, "secret %s has %d bytes; what is guarded has %d to %d", name, len(value), minBytes, maxBytes)
 	}
@@ -104,7 +105,7 @@ func (s *Store) Set(name, value string) error {
 func (s *Store) Delete(name string) error {
 	return s.change(func(values map[string]string) error {
 		if _, ok := values[name]; !ok {
-			return durable.Errorf(durable.CodeNotFound, "there is no secret %s in the store", clip(name))
+			return durable.Errorf(durable.CodeNotFound, "there is no secret %s in the store", tool.Clip(name, maxShown))
 		}
 		delete(values, name)
 		return nil

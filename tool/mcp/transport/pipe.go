@@ -11,12 +11,12 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/tool"
 )
 
 // Process is a server that runs. Wait returns once it has ended and its output was read or
@@ -267,7 +267,7 @@ func (c *Pipe) pass(text []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.first == "" {
-		c.first = clip(string(text), tellSaid)
+		c.first = tool.Clip(string(text), tellSaid)
 	}
 	if c.noise += len(text); c.noise > maxNoise {
 		return durable.Errorf(durable.CodeUnavailable, "it wrote more than %d bytes to its standard output that are no MCP messages, beginning with %q", maxNoise, c.first)
@@ -371,16 +371,4 @@ func (t *tail) String() string {
 		text = "…" + strings.ToValidUTF8(text[len(text)-tellSaid:], "")
 	}
 	return text
-}
-
-// clip shortens a text for a message.
-func clip(s string, most int) string {
-	s = strings.ToValidUTF8(s, "�")
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most] + "…"
 }
