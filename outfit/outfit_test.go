@@ -205,6 +205,11 @@ agents:
     model: builtin/outline
     tools: [clock, x/*]
     permissions: { allow: [clock, x/read], deny: [cl*] }
+  lead:
+    model: builtin/outline
+    tools: []
+    agents: [a]
+    permissions: { deny: [x/list], ask: [agents/*], default: allow }
 tools: { x: { files: . } }
 `)
 	found, err := newOutfit(t, outfit.Config{}).Review(f)
@@ -216,7 +221,7 @@ tools: { x: { files: . } }
 		got = append(got, fmt.Sprintf("%d:%d %s", p.Line, p.Column, p.Message))
 	}
 	want := []string{
-		"2:23 deny nothing names no tool that there is: clock, x/list, x/read, x/search",
+		"2:23 deny nothing names no tool that there is: agents/a, clock, x/list, x/read, x/search",
 		"6:12 the tool clock may never be called (deny cl*): take it out of tools, or change the rule",
 		"7:28 allow clock never counts: cl* beats it",
 	}

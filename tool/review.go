@@ -10,6 +10,7 @@ import (
 // call.
 type Finding struct {
 	Level string // deny, ask or allow, of a rule; "" for a tool
+	Tool  string // that may never be called
 	Index int    // of the rule in its level
 	Text  string // what is odd, and how to mend it
 }
@@ -29,7 +30,7 @@ func (p Policy) Review(specs []Spec, open []string) ([]Finding, error) {
 	v.level(string(Allow), v.allow, slices.Concat(v.deny, v.ask))
 	for _, s := range specs {
 		if rule := v.never(s.Name); rule != "" {
-			v.found = append(v.found, Finding{Text: fmt.Sprintf("the tool %s may never be called (%s): take it out of tools, or change the rule", s.Name, rule)})
+			v.found = append(v.found, Finding{Tool: s.Name, Text: fmt.Sprintf("the tool %s may never be called (%s): take it out of tools, or change the rule", s.Name, rule)})
 		}
 	}
 	return v.found, nil
