@@ -60,7 +60,9 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Values[startedKey{}] = map[string]*started{}
 			e.Setenv("ORPINE_BIN", filepath.Join(filepath.SplitList(e.Getenv("PATH"))[0], "orpine")) // for who needs its path
-			return nil
+			examples, err := filepath.Abs(filepath.Join("..", "..", "examples"))
+			e.Setenv("EXAMPLES", examples)
+			return err
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" { // who may write everywhere
