@@ -35,7 +35,7 @@ const (
 const ModelFunc = "agent.model"
 
 // FindFunc is the name of the step function that asks sources for their tools. Its output is a
-// Finding.
+// Finds.
 const FindFunc = "agent.tools"
 
 // Bounds that a definition cannot change.
@@ -131,7 +131,7 @@ type program struct {
 	model durable.Func[modelInput, modelOutput]
 	tool  durable.Func[toolInput, toolOutput]
 	rule  durable.Func[Rule, bool]
-	find  durable.Func[findInput, Finding]
+	find  durable.Func[findInput, Finds]
 }
 
 func (p *program) Name() string { return Program }
@@ -238,7 +238,7 @@ type loop struct {
 	definition Definition
 	ref        durable.Ref // of the definition
 	tools      *kit        // those the definition names
-	finds      *finds      // what its sources were found to have; nil = it has none
+	finds      *Finds      // what its sources were found to have; nil = it has none
 }
 
 func (l *loop) run() (*Answer, error) {

@@ -16,17 +16,17 @@ type findInput struct {
 	Definition durable.Ref `json:"definition"`
 }
 
-// Finding is what the sources of a definition have.
-type Finding struct {
+// Finds are the tools that the sources of a definition had when they were asked.
+type Finds struct {
 	Tools []tool.Declaration `json:"tools"` // by name
-	Ref   durable.Ref        `json:"ref"`   // of Tools, for the steps
+	Ref   durable.Ref        `json:"ref"`   // of Tools as JSON, for the steps
 	// Left names the tools that cannot be used, and why.
 	Left []string `json:"left,omitempty"`
 }
 
 // find asks the sources of a definition for their tools.
-func (s *steps) find(ctx context.Context, in findInput) (Finding, error) {
-	var out Finding
+func (s *steps) find(ctx context.Context, in findInput) (Finds, error) {
+	var out Finds
 	attempt := durable.AttemptOf(ctx)
 	d, err := s.definition(ctx, attempt, in.Definition)
 	if err != nil {
@@ -89,7 +89,7 @@ func (l *loop) equip() error {
 		if err != nil {
 			return err
 		}
-		l.finds = &finds{Ref: out.Ref, Tools: out.Tools}
+		l.finds = &out
 	}
 	var err error
 	if l.tools, err = l.box.of(l.definition, l.ref.Hash, l.finds); err != nil {
@@ -104,7 +104,7 @@ func (l *loop) equip() error {
 }
 
 // ref names the finds for a step; nil when there are none.
-func (f *finds) ref() *durable.Ref {
+func (f *Finds) ref() *durable.Ref {
 	if f == nil {
 		return nil
 	}

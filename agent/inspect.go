@@ -18,7 +18,7 @@ type Inspection struct {
 // were asked. Errors: invalid for what no run of it could have.
 func Inspect(cfg Config, d Definition, found []tool.Declaration) (*Inspection, error) {
 	box := &toolbox{tools: cfg.Tools, makers: cfg.Makers, sources: cfg.Sources, made: map[string]*kit{}}
-	k, err := box.gather(d, &finds{Tools: found}, false)
+	k, err := box.gather(d, &Finds{Tools: found}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type kit struct {
 const kitsMax = 1024
 
 // of makes the kit of a definition whose sources were found to have these tools.
-func (b *toolbox) of(d Definition, hash string, finds *finds) (*kit, error) {
+func (b *toolbox) of(d Definition, hash string, finds *Finds) (*kit, error) {
 	key := hash
 	if finds != nil {
 		key += " " + finds.Ref.Hash
@@ -66,7 +66,7 @@ func (b *toolbox) has(hash string, finds durable.Ref) (*kit, bool) {
 
 // gather makes a kit. Strictly, a name or pattern that finds no tool is an error; else it may
 // mean one of a source that was not asked.
-func (b *toolbox) gather(d Definition, finds *finds, strict bool) (*kit, error) {
+func (b *toolbox) gather(d Definition, finds *Finds, strict bool) (*kit, error) {
 	k := &kit{agents: map[string]Definition{}, found: map[string]bool{}}
 	all := slices.Clone(b.tools)
 	for _, declared := range d.Declared {
@@ -149,14 +149,8 @@ func (b *toolbox) asks(d Definition) bool {
 	return slices.ContainsFunc(d.Declared, func(t tool.Declaration) bool { return b.sources[t.Kind] != nil })
 }
 
-// finds are the tools that the sources of a definition had when they were asked.
-type finds struct {
-	Ref   durable.Ref        // of Tools, as JSON
-	Tools []tool.Declaration // by name
-}
-
 // of returns what was found of a tool; false when it is not one of these.
-func (f *finds) of(name string) (tool.Declaration, bool) {
+func (f *Finds) of(name string) (tool.Declaration, bool) {
 	if f == nil {
 		return tool.Declaration{}, false
 	}
@@ -168,8 +162,8 @@ func (f *finds) of(name string) (tool.Declaration, bool) {
 }
 
 // readFinds takes up finds that were kept.
-func readFinds(data []byte) (*finds, error) {
-	f := &finds{Ref: durable.RefOf(data)}
+func readFinds(data []byte) (*Finds, error) {
+	f := &Finds{Ref: durable.RefOf(data)}
 	if err := json.Unmarshal(data, &f.Tools); err != nil {
 		return nil, durable.Errorf(durable.CodeInternal, "the tools that were found: %w", err)
 	}

@@ -208,7 +208,7 @@ func (p *progress) line(e *durable.Entry) string {
 
 // leftOut says which tools of sources the agent goes without, and why.
 func leftOut(e *durable.Entry) string {
-	var found agent.Finding
+	var found agent.Finds
 	if e.Func != agent.FindFunc || json.Unmarshal(e.Output, &found) != nil {
 		return ""
 	}

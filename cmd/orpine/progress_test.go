@@ -18,7 +18,7 @@ func TestProgressOfTools(t *testing.T) {
 	a, _ := person()
 	p := newProgress(a)
 	now := time.Now()
-	output, err := json.Marshal(agent.Finding{Left: []string{"github/odd: its schema: no object"}})
+	output, err := json.Marshal(agent.Finds{Left: []string{"github/odd: its schema: no object"}})
 	if err != nil {
 		t.Fatal(err)
 	}
