@@ -1,5 +1,5 @@
 // Package expr is the one door to expressions: conditions of policies, and whatever else of a
-// file is computed. They are CEL (cel.dev): they always end, change nothing and see nothing but the
+// file is computed, such as the inputs of the steps of a workflow ([Template]). They are CEL (cel.dev): they always end, change nothing and see nothing but the
 // variables they are given, so the same input gives the same value on every replay.
 //
 // It may not read a clock, a file or a network, and knows nothing of runs. On the line request ->
@@ -63,12 +63,12 @@ func (s *Space) compile(text string, want *cel.Type) (*Expression, error) {
 	}
 	ast, issues := env.Compile(text)
 	if issues.Err() != nil {
-		return nil, s.explain(issues)
+		return nil, explain(issues, s.names)
 	}
 	if got := ast.OutputType(); !got.IsExactType(cel.DynType) && want.IsExactType(cel.BoolType) && !got.IsExactType(want) {
 		return nil, fmt.Errorf("%q is not true or false, but %s", text, got)
 	}
-	program, err := env.Program(ast, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(0))
+	program, err := env.Program(ast, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(0), cel.CustomDecoratorV2(lenient))
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
@@ -76,14 +76,14 @@ func (s *Space) compile(text string, want *cel.Type) (*Expression, error) {
 }
 
 // explain says the first thing that is wrong, with its place.
-func (s *Space) explain(issues *cel.Issues) error {
+func explain(issues *cel.Issues, names []string) error {
 	list := issues.Errors()
 	if len(list) == 0 {
 		return issues.Err()
 	}
 	text := strings.TrimSuffix(list[0].Message, " (in container '')")
 	if strings.HasPrefix(text, "undeclared reference") && !strings.Contains(text, "did you mean") {
-		text += "; there are: " + strings.Join(s.names, ", ")
+		text += "; there are: " + strings.Join(names, ", ")
 	}
 	return fmt.Errorf("at column %d: %s", list[0].Location.Column()+1, text)
 }
@@ -97,6 +97,19 @@ func (x *Expression) Value(variables map[string]any) (any, error) {
 		return nil, fmt.Errorf("%q: %w", x.text, err)
 	}
 	return v.Value(), nil
+}
+
+// JSON computes the expression over the variables; the value is one that encoding/json can write.
+func (x *Expression) JSON(variables map[string]any) (any, error) {
+	v, _, err := x.program.Eval(variables)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", x.text, err)
+	}
+	out, err := native(v)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", x.text, err)
+	}
+	return out, nil
 }
 
 // True computes a condition.
