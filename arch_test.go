@@ -16,14 +16,15 @@ const module = "github.com/orpine-run/orpine"
 // floors lists every room, ground floor first. A package may import only rooms on
 // floors beneath its own. A new package is one line here.
 var floors = [][]string{
-	{"durable", "model", "expr", "sandbox"}, // the words, standard library only; the door to expressions; what starts processes
-	{"store", "tool", "client"},             // what is durable; what agents can call; how others talk to a server
-	{"memory", "journal", "event"},          // threads; record and replay; the feed
-	{"agent", "engine"},                     // the loop; what drives runs
-	{"config"},                              // YAML -> definitions
-	{"."},                                   // the façade: wiring
-	{"server", "demo", "bench", "outfit"},   // HTTP doors; programs built on the façade; how fast it is; tools for agents of files
-	{"cmd/orpine", "examples"},              // flags, environment, exit codes; programs to learn from
+	{"durable", "model", "expr", "sandbox", "suggest"}, // the words, standard library only; the door to expressions; what starts processes; what was meant
+	{"store", "tool", "client"},                        // what is durable; what agents can call; how others talk to a server
+	{"memory", "journal", "event"},                     // threads; record and replay; the feed
+	{"agent", "engine"},                                // the loop; what drives runs
+	{"workflow"},                                       // the graph, whose nodes run agents
+	{"config"},                                         // YAML -> definitions
+	{"."},                                              // the façade: wiring
+	{"server", "demo", "bench", "outfit"},              // HTTP doors; programs built on the façade; how fast it is; tools for agents of files
+	{"cmd/orpine", "examples"},                         // flags, environment, exit codes; programs to learn from
 }
 
 // onlyBelow is the closed import list of the rooms whose walls matter most.
@@ -40,9 +41,10 @@ var onlyBelow = map[string][]string{
 	"expr":            {},
 	"tool":            {"durable", "expr", "sandbox"},
 	"client":          {"durable", "model"},
-	"config":          {"durable", "agent", "tool"},
+	"workflow":        {"durable", "agent", "expr", "suggest"},
+	"config":          {"durable", "agent", "tool", "workflow", "expr", "suggest"},
 	// Who may come in is decided without knowing what there is inside.
-	"server/access": {"durable", "store", "client", "config"},
+	"server/access": {"durable", "store", "client", "config", "suggest"},
 }
 
 // outside says which rooms alone may use a third-party or heavy package, or any

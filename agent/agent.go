@@ -90,6 +90,24 @@ type Answer struct {
 // New makes the programs: the one that runs every agent, and the one of threads. They are
 // registered with an engine once. Error: invalid when two tools share a name or one cannot be.
 func New(cfg Config) ([]durable.Program, error) {
+	s, err := NewSet(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return s.Programs(), nil
+}
+
+// Set is the programs of agents, and what lets other programs call tools as they do.
+type Set struct {
+	agent  *program
+	thread durable.Program
+}
+
+// Programs are those of New.
+func (s *Set) Programs() []durable.Program { return []durable.Program{s.agent, s.thread} }
+
+// NewSet is New for who wants [Set.Hands] too.
+func NewSet(cfg Config) (*Set, error) {
 	if _, err := tool.NewRegistry(cfg.Tools...); err != nil {
 		return nil, err
 	}
@@ -103,7 +121,7 @@ func New(cfg Config) ([]durable.Program, error) {
 	a.find = durable.NewFunc(FindFunc, durable.StepOptions{Effect: durable.Read, Timeout: time.Minute}, s.find)
 	// It asks whose run it is, so it must not begin before the run is durable, as a Read may.
 	a.rule = durable.NewFunc("agent.rules", durable.StepOptions{Effect: durable.Idempotent}, s.rule)
-	return []durable.Program{a, newThread(cfg, &s.threads)}, nil
+	return &Set{agent: a, thread: newThread(cfg, &s.threads)}, nil
 }
 
 // Start asks for a run of an agent.
@@ -239,6 +257,10 @@ type loop struct {
 	ref        durable.Ref // of the definition
 	tools      *kit        // those the definition names
 	finds      *Finds      // what its sources were found to have; nil = it has none
+
+	hands  bool                // the definition stands under hands in the one that is pinned
+	label  string              // of steps; "" = the name of the tool
+	orders durable.StepOptions // over those of the tool
 }
 
 func (l *loop) run() (*Answer, error) {

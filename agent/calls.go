@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -156,11 +157,12 @@ func (l *loop) invoke(ctx durable.Context, c model.ToolCall, answers *tool.Answe
 	if options.Limit == "" {
 		options.Limit = "tool:" + c.Name
 	}
-	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c, Finds: l.finds.ref(), Answers: answers, Untrusted: l.Seen.Untrusted})
+	options = l.orders.Or(options)
+	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c, Finds: l.finds.ref(), Answers: answers, Untrusted: l.Seen.Untrusted, Whole: l.hands})
 	if err != nil {
 		panic(fmt.Sprintf("agent: a call of %s does not marshal: %v", c.Name, err)) // its arguments are JSON
 	}
-	return durable.Promise[toolOutput]{Future: ctx.Step(durable.StepCall{Func: l.tool.Name, Name: c.Name, Input: input, Options: options})}
+	return durable.Promise[toolOutput]{Future: ctx.Step(durable.StepCall{Func: l.tool.Name, Name: cmp.Or(l.label, c.Name), Input: input, Options: options})}
 }
 
 // guard stops an agent that makes the same calls again and again.

@@ -199,6 +199,7 @@ type toolInput struct {
 	Finds      *durable.Ref   `json:"finds,omitempty"`
 	Answers    *tool.Answers  `json:"answers,omitempty"`   // to what the call before has asked
 	Untrusted  bool           `json:"untrusted,omitempty"` // the agent has read words of strangers
+	Whole      bool           `json:"whole,omitempty"`     // the result is wanted as it is, however long
 }
 
 type toolOutput struct {
@@ -236,7 +237,7 @@ func (s *steps) tool(ctx context.Context, in toolInput) (toolOutput, error) {
 		return toolOutput{}, err
 	}
 	out := toolOutput{Content: result.Content, Error: result.Error, Found: result.Found, Untrusted: result.Untrusted, Asks: result.Asks, State: result.State}
-	if len(result.Content) <= inlineResult {
+	if in.Whole || len(result.Content) <= inlineResult {
 		return out, nil
 	}
 	ref, err := attempt.Blobs.Put(ctx, []byte(result.Content))
@@ -266,7 +267,11 @@ func (s *steps) definition(ctx context.Context, attempt *durable.Attempt, ref du
 	if err != nil {
 		return d, fmt.Errorf("read the definition: %w", err)
 	}
-	if err := json.Unmarshal(data, &d); err != nil {
+	d, hands, err := handsIn(data)
+	if !hands && err == nil {
+		err = json.Unmarshal(data, &d)
+	}
+	if err != nil {
 		return d, durable.Errorf(durable.CodeInvalid, "definition %s: %w", ref.Hash, err)
 	}
 	s.mu.Lock()

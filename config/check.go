@@ -10,8 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 	"unicode"
+
+	"github.com/orpine-run/orpine/expr"
+	"github.com/orpine-run/orpine/suggest"
 )
 
 // keyPattern is what may name an agent, a tool, a model or a table: what every
@@ -76,7 +78,7 @@ func (c *checker) unknown(e entry, f field, path string) {
 		}
 	}
 	said := fmt.Sprintf("unknown field %q", e.name)
-	c.note(e.position, join(path, e.name), said, said+in(path), DidYouMean(e.name, known, "known fields"))
+	c.note(e.position, join(path, e.name), said, said+in(path), suggest.Name(e.name, known, "known fields"))
 }
 
 func fieldNamed(fields []field, name string) (field, bool) {
@@ -217,7 +219,7 @@ func (c *checker) text(n *node, f field, path string) (any, bool) {
 	case len(f.choices) == 0, slices.Contains(f.choices, n.text):
 		return n.text, true
 	}
-	c.add(n.position, path, fmt.Sprintf("must be one of %s, not %s", strings.Join(f.choices, ", "), n), DidYouMean(n.text, f.choices, ""))
+	c.add(n.position, path, fmt.Sprintf("must be one of %s, not %s", strings.Join(f.choices, ", "), n), suggest.Name(n.text, f.choices, ""))
 	return nil, false
 }
 
@@ -376,39 +378,9 @@ func (c *checker) number(n *node, f field, path string) (any, bool) {
 }
 
 func (c *checker) duration(n *node, path string) (any, bool) {
-	d, ok := parseDuration(n.text)
+	d, ok := expr.ParseDuration(n.text)
 	if n.kind != scalar || !ok {
 		return c.wrong(n, path, "a duration such as 30s, 15m, 1h30m or 3d")
 	}
 	return d, true
-}
-
-// durationPattern is the form of a duration; see parseDuration.
-const durationPattern = `^([0-9]{1,5}d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`
-
-var durationForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(durationPattern) })
-
-// parseDuration reads a duration above 0 and up to a hundred years: one of Go,
-// with days before it.
-func parseDuration(s string) (time.Duration, bool) {
-	const day, longest = 24 * time.Hour, 36_525 * 24 * time.Hour
-	if !durationForm().MatchString(s) {
-		return 0, false
-	}
-	var total time.Duration
-	if days, rest, ok := strings.Cut(s, "d"); ok {
-		n, err := strconv.Atoi(days)
-		if err != nil {
-			return 0, false
-		}
-		total, s = time.Duration(n)*day, rest
-	}
-	if s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil || d > longest {
-			return 0, false
-		}
-		total += d
-	}
-	return total, total > 0 && total <= longest
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+
+	"github.com/orpine-run/orpine/expr"
 )
 
 // JSONSchema returns the JSON Schema (draft 2020-12) of an orpine file, for
@@ -113,7 +115,7 @@ func kindSchema(f field) map[string]any {
 	case number:
 		return anyOf(atMost(f, map[string]any{"type": "number", "minimum": 0}), variable())
 	case duration:
-		return anyOf(map[string]any{"type": "string", "pattern": durationPattern, "minLength": 1}, variable())
+		return anyOf(map[string]any{"type": "string", "pattern": expr.DurationPattern, "minLength": 1}, variable())
 	case shape:
 		full := map[string]any{
 			"type": "object", "required": []string{"schema"}, "additionalProperties": false,

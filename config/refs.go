@@ -10,6 +10,7 @@ import (
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/suggest"
 	"github.com/orpine-run/orpine/tool"
 )
 
@@ -101,7 +102,7 @@ func (r *refs) rule(rule, at string) {
 // agentName checks that an agent may put something to another: there is one, and no circle.
 func (r *refs) agentName(name, other, at string) {
 	if _, ok := r.file.Agents[other]; !ok {
-		r.add(r.at[at], at, fmt.Sprintf("unknown agent %q", other), DidYouMean(other, r.file.agentNames, "known agents"))
+		r.add(r.at[at], at, fmt.Sprintf("unknown agent %q", other), suggest.Name(other, r.file.agentNames, "known agents"))
 		return
 	}
 	var reaches func(from string, depth int) bool
@@ -134,7 +135,7 @@ func (r *refs) provider(model, at string) string {
 	case !slash || name == "" || provider == "":
 		r.add(r.at[at], at, fmt.Sprintf("%q is not a model", model), "write provider/name, such as openai/gpt-5-mini")
 	case !slices.Contains(now, provider):
-		r.add(r.at[at], at, fmt.Sprintf("unknown provider %q", provider), DidYouMean(provider, now, "known providers"))
+		r.add(r.at[at], at, fmt.Sprintf("unknown provider %q", provider), suggest.Name(provider, now, "known providers"))
 	case provider == "script":
 		return "script/" + r.resolve(name)
 	}
@@ -163,7 +164,7 @@ func (r *refs) model(a *agent.Definition, at string) {
 		for _, e := range r.root.find("models").entries {
 			known = append(known, e.name)
 		}
-		hint := DidYouMean(a.Model, known, "known models")
+		hint := suggest.Name(a.Model, known, "known models")
 		if hint == "" {
 			hint = "write provider/name, such as openai/gpt-5-mini, or declare it under models"
 		}
@@ -200,7 +201,7 @@ func (r *refs) params(t Tool, n *node, at string) {
 	}
 	for _, param := range params(t.SQL) {
 		if !slices.Contains(fields, param) {
-			hint := DidYouMean(param, fields, "")
+			hint := suggest.Name(param, fields, "")
 			if hint == "" {
 				hint = fmt.Sprintf("add input: { %s: string }", param)
 			}

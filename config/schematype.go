@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/orpine-run/orpine/suggest"
 )
 
 // schemaTypes are the types of JSON Schema.
@@ -32,7 +34,7 @@ func wrongType(v any) string {
 	}
 	for _, t := range types {
 		if name, ok := t.(string); ok && !slices.Contains(schemaTypes[:], name) {
-			return fmt.Sprintf("type %q is none; %s", name, DidYouMean(name, schemaTypes[:], "there are"))
+			return fmt.Sprintf("type %q is none; %s", name, suggest.Name(name, schemaTypes[:], "there are"))
 		}
 	}
 	var within []any

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/suggest"
 	"github.com/orpine-run/orpine/tool"
 )
 
@@ -69,13 +70,13 @@ func (r *refs) toolName(name, at string) {
 			servers = append(servers, f)
 		}
 		slices.Sort(servers)
-		hint := DidYouMean(family, servers, "")
+		hint := suggest.Name(family, servers, "")
 		if hint == "" {
 			hint = fmt.Sprintf("declare %s under mcp, or under tools as files, memory or http", family)
 		}
 		r.add(r.at[at], at, fmt.Sprintf("nothing has tools called %s/…", family), hint)
 	default:
-		r.add(r.at[at], at, fmt.Sprintf("unknown tool %q", name), DidYouMean(name, known, "known tools"))
+		r.add(r.at[at], at, fmt.Sprintf("unknown tool %q", name), suggest.Name(name, known, "known tools"))
 	}
 }
 
@@ -225,7 +226,7 @@ func (r *refs) effects(effects map[string]durable.Effect, at string) {
 	for name, effect := range effects {
 		if !slices.Contains(known, string(effect)) {
 			here := join(at, name)
-			r.add(r.at[here], here, fmt.Sprintf("must be one of %s, not %q", strings.Join(known, ", "), effect), DidYouMean(string(effect), known, ""))
+			r.add(r.at[here], here, fmt.Sprintf("must be one of %s, not %q", strings.Join(known, ", "), effect), suggest.Name(string(effect), known, ""))
 		}
 	}
 }

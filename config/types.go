@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/suggest"
 )
 
 // Schema turns a type of the short type language into a JSON Schema:
@@ -258,7 +259,7 @@ func basicType(name string) (*typ, error) {
 	}
 	// The names other languages use for the same.
 	other := map[string]string{"str": "string", "text": "string", "int": "integer", "float": "number", "bool": "boolean", "map": "object", "dict": "object"}
-	hint := DidYouMean(name, known, "known types")
+	hint := suggest.Name(name, known, "known types")
 	if o, ok := other[name]; ok {
 		hint = fmt.Sprintf("did you mean %q?", o)
 	}

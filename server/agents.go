@@ -13,10 +13,10 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
-	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
 	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/suggest"
 	"github.com/orpine-run/orpine/tool"
 )
 
@@ -260,7 +260,7 @@ func (s *Server) hasTools(d agent.Definition) error {
 	for _, pattern := range d.Tools {
 		matches := func(name string) bool { return tool.Matches(pattern, name) }
 		if len(s.cfg.Tools) > 0 && !slices.ContainsFunc(names, matches) {
-			return durable.Errorf(durable.CodeInvalid, "no tool matches %q; %s", pattern, config.DidYouMean(pattern, names, "there are"))
+			return durable.Errorf(durable.CodeInvalid, "no tool matches %q; %s", pattern, suggest.Name(pattern, names, "there are"))
 		}
 	}
 	return nil

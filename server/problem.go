@@ -13,8 +13,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/orpine-run/orpine/client"
-	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/suggest"
 )
 
 // statusOf is the HTTP status of a code.
@@ -140,7 +140,7 @@ func mend(ctx huma.Context, _ string, v any) (any, error) {
 		f := client.Fault{Message: e.Message, Location: e.Location}
 		if known := knownAt(ctx.Operation(), e.Location); e.Message == "unexpected property" && len(known) > 0 {
 			name := e.Location[strings.LastIndex(e.Location, ".")+1:]
-			f.Message, f.Hint = "unknown field "+name, config.DidYouMean(name, known, "known fields")
+			f.Message, f.Hint = "unknown field "+name, suggest.Name(name, known, "known fields")
 		}
 		p.Errors = append(p.Errors, f)
 	}

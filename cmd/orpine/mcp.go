@@ -13,6 +13,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/suggest"
 	"github.com/orpine-run/orpine/tool"
 	"github.com/orpine-run/orpine/tool/mcp"
 )
@@ -80,7 +81,7 @@ func (m mcpFile) server(a *app, name string) (tool.Declaration, error) {
 		}
 		known = append(known, d.Name)
 	}
-	return tool.Declaration{}, durable.Errorf(durable.CodeNotFound, "no server %q is declared; %s", name, config.DidYouMean(name, known, "there are"))
+	return tool.Declaration{}, durable.Errorf(durable.CodeNotFound, "no server %q is declared; %s", name, suggest.Name(name, known, "there are"))
 }
 
 type mcpListCmd struct{ mcpFile }
@@ -241,7 +242,7 @@ func callOnce(ctx context.Context, c *mcp.Client, d tool.Declaration, call tool.
 		for _, one := range listed {
 			known = append(known, one.Name)
 		}
-		return tool.Result{}, durable.Errorf(durable.CodeNotFound, "there is no %s; %s", call.Name, config.DidYouMean(call.Name, known, "there are"))
+		return tool.Result{}, durable.Errorf(durable.CodeNotFound, "there is no %s; %s", call.Name, suggest.Name(call.Name, known, "there are"))
 	}
 	r, err := tool.NewRegistry(tools...)
 	if err != nil {

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/suggest"
 )
 
 // The scopes: what a token may be used for. A token may also have all of a noun, such as
@@ -83,7 +83,7 @@ func didYouMean(scope string) string {
 	if slices.Contains(known, scope+":*") {
 		return `did you mean "` + scope + `:*"?`
 	}
-	if hint := config.DidYouMean(scope, known, ""); hint != "" {
+	if hint := suggest.Name(scope, known, ""); hint != "" {
 		return hint
 	}
 	return "there are " + strings.Join(scopes[:], ", ") + ", and * for all of them"

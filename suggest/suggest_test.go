@@ -1,4 +1,4 @@
-package config
+package suggest
 
 import "testing"
 
@@ -29,7 +29,7 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-func TestDidYouMean(t *testing.T) {
+func TestName(t *testing.T) {
 	known := []string{"model", "memory", "tools"}
 	tests := []struct{ name, want string }{
 		{"mdoel", `did you mean "model"?`},
@@ -39,37 +39,8 @@ func TestDidYouMean(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := DidYouMean(tt.name, known, "known fields"); got != tt.want {
+			if got := Name(tt.name, known, "known fields"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestDurations(t *testing.T) {
-	tests := []struct {
-		text string
-		want string
-	}{
-		{"15m", "15m0s"},
-		{"1h30m", "1h30m0s"},
-		{"3d", "72h0m0s"},
-		{"1d1.5h", "25h30m0s"},
-		{"36525d", "876600h0m0s"},
-		{"0s", ""},
-		{"", ""},
-		{"-1s", ""},
-		{"1", ""},
-		{"1w", ""},
-		{"1h1d", ""},
-		{"36525d1s", ""},
-		{"99999999999999999999h", ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.text, func(t *testing.T) {
-			d, ok := parseDuration(tt.text)
-			if got := d.String(); ok != (tt.want != "") || ok && got != tt.want {
-				t.Errorf("got %s %t, want %q", got, ok, tt.want)
 			}
 		})
 	}

@@ -1,13 +1,17 @@
-package config
+// Package suggest finds what somebody meant who wrote a name that there is not.
+//
+// It knows nothing of what the names stand for. On the line request -> run -> step -> journal ->
+// event -> client it stands beside the request, wherever one is refused.
+package suggest
 
 import (
 	"fmt"
 	"strings"
 )
 
-// DidYouMean returns the hint for an unknown name: the nearest known one, else
+// Name returns the hint for an unknown name: the nearest known one, else
 // the list of those known under the heading, else nothing.
-func DidYouMean(name string, known []string, heading string) string {
+func Name(name string, known []string, heading string) string {
 	best, limit := "", max(1, len([]rune(name))/3)
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d <= limit {
