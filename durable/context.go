@@ -23,12 +23,13 @@ type Context interface {
 	Ask(Interrupt) Future
 	// Select waits until one of them is ready and returns its index. The order of
 	// the journal decides, the order of the arguments where that says nothing.
-	// After a cancel it returns -1.
+	// After a cancel, of the run or of the coroutine, it returns -1.
 	Select(...Ready) int
 	// Go starts a deterministic coroutine; the future is its end. A program waits
 	// for its coroutines before it returns.
 	Go(name string, fn func(Context) error) Future
-	// Shield returns a context that a cancel does not reach, for clean-up.
+	// Shield returns a context that a cancel, of the run or of a coroutine, does not
+	// reach, for clean-up.
 	Shield() Context
 }
 
@@ -53,6 +54,14 @@ type Future interface {
 	// context is that of the coroutine that waits. The error is a *Failure, or
 	// matches ErrCanceled after a cancel.
 	Get(ctx Context, out any) error
+	// Cancel gives up what the future stands for, if it is not ready. It does not wait.
+	// The future of a command reads ErrCanceled at once, for whoever waits and whoever
+	// comes later: a step is cut short or never begins, a child is canceled, also one that
+	// is abandoned, a timer is dropped and a question withdrawn. An irreversible step that
+	// is under way is not cut short; its result is recorded, and the run does not end
+	// before. To a coroutine, and to those that were started in it, it is what a cancel is
+	// to a run; its future is ready when the coroutine has ended, with what it returned.
+	Cancel()
 }
 
 // Inbox is a durable FIFO of signals.

@@ -95,6 +95,7 @@ func (r *recorder) Step(c durable.StepCall) durable.Future {
 type result struct{ value json.RawMessage }
 
 func (result) Ready() bool                            { return true }
+func (result) Cancel()                                {}
 func (r result) Get(_ durable.Context, out any) error { return json.Unmarshal(r.value, out) }
 
 func TestStart(t *testing.T) {

@@ -151,7 +151,10 @@ func (x *exec) issued(e *durable.Entry) error {
 	default:
 		return nil // it follows one of the above, or is not the program's doing
 	}
-	_, err := x.match(e, kind)
+	c, err := x.match(e, kind)
+	if err == nil && kind == durable.CommandChild {
+		c.recorded, c.busy, c.childID = true, false, e.Child // it is canceled with the end of the run
+	}
 	return err
 }
 

@@ -22,6 +22,7 @@ type question struct {
 	votes     map[string][]byte // who answered what, where more than one has to
 	seq       int64             // of the entry that put it
 	answered  bool
+	withdrawn bool      // by the program
 	by        string    // who gave the answer that counts; "" = not known
 	at        time.Time // when
 	put       time.Time // when it was put
@@ -144,6 +145,9 @@ func conforms(schema, value json.RawMessage) error {
 // question finds the open question with this id, or the only one; the caller holds l.mu.
 func (l *live) question(id string) (*question, error) {
 	if q, ok := l.questions[id]; ok {
+		if q.withdrawn {
+			return nil, durable.Errorf(durable.CodeConflict, "question %s of run %s was withdrawn", id, l.run.ID)
+		}
 		if q.answered {
 			return nil, durable.Errorf(durable.CodeConflict, "question %s of run %s was answered before%s", id, l.run.ID, q.answer())
 		}
@@ -264,5 +268,20 @@ func (l *live) expire(c *command) {
 		}
 		q.answered = true
 	}
+	_ = l.appendLocked(e, nil) // refused only when the run is over
+}
+
+// withdraw takes back a question that nobody waits for, unless it has just been answered.
+func (l *live) withdraw(c *command, why *durable.Failure) {
+	c.busy = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q := l.questions[c.interrupt.ID]; q != nil && q.command == c.number {
+		if q.answered {
+			return // the answer is in the mail
+		}
+		q.answered, q.withdrawn = true, true
+	}
+	e := &durable.Entry{Kind: durable.EntryAnswered, Command: c.number, Name: c.name, InputHash: c.inputHash, Error: why}
 	_ = l.appendLocked(e, nil) // refused only when the run is over
 }

@@ -29,7 +29,7 @@ type try struct {
 	intent    bool      // it is irreversible: its intent is recorded before it runs
 	promised  bool      // that has been appended
 	lane      *lane     // whose turn it has been given; nil = no limit, or it still waits
-	shield    bool      // a cancel does not reach it
+	shield    bool      // a cancel of the run does not reach it
 	reconcile bool      // it only finds out what became of an intent in doubt
 	deadline  time.Time // of the step as a whole; zero = none
 	started   time.Time

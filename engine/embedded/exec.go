@@ -23,6 +23,7 @@ type exec struct {
 	open     []*command                 // issued and not done, oldest first
 	inboxes  map[string]*inbox
 	routines []*routine // in order of creation; the first is the program itself
+	letGo    []*command // given up by the program; the engine has yet to see to them
 	canceled bool
 	reason   string // of the cancel
 	unwound  bool
@@ -41,7 +42,9 @@ type command struct {
 	name      string
 	input     json.RawMessage
 	inputHash string
-	shield    bool      // issued under Shield: a cancel does not reach it
+	shield    bool      // issued under Shield: a cancel of the run does not reach it
+	extent    *extent   // the cancels of coroutines that reach it
+	dropped   bool      // the program canceled its future
 	issued    time.Time // by the journal's clock, the same on every replay
 
 	step      durable.StepCall
@@ -74,6 +77,9 @@ type routine struct {
 	on    []string    // the inboxes among what it is blocked on
 	done  bool
 	err   error
+
+	x      *exec
+	extent *extent // how far its cancel goes
 }
 
 // unwind travels up a coroutine that is stopped.
@@ -89,7 +95,7 @@ func (p *programPanic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.va
 
 func newExec(info durable.Info, program durable.Program, input json.RawMessage, load func(*durable.Entry) error) *exec {
 	x := &exec{info: info, load: load, inboxes: map[string]*inbox{}}
-	x.start(program.Name(), func(s *scope) error {
+	x.start(program.Name(), nil, func(s *scope) error {
 		output, err := program.Run(s, input)
 		x.output, x.err, x.ended = output, err, true
 		return err
@@ -125,8 +131,9 @@ func (x *exec) ending() *durable.Entry {
 }
 
 // start adds a coroutine; it first runs when resume reaches it.
-func (x *exec) start(name string, fn func(*scope) error) *routine {
-	r := &routine{name: name}
+func (x *exec) start(name string, above *extent, fn func(*scope) error) *routine {
+	extent := &extent{above: above}
+	r := &routine{name: name, x: x, extent: extent}
 	r.next, r.stop = iter.Pull(func(yield func(struct{}) bool) {
 		r.yield = yield
 		defer func() {
@@ -137,7 +144,7 @@ func (x *exec) start(name string, fn func(*scope) error) *routine {
 				x.err, x.ended = &programPanic{v, debug.Stack()}, true
 			}
 		}()
-		r.err = fn(&scope{x: x, r: r})
+		r.err = fn(&scope{x: x, r: r, extent: extent})
 	})
 	x.routines = append(x.routines, r)
 	return r
@@ -193,7 +200,8 @@ func (x *exec) issue(c *command) *future {
 type scope struct {
 	x      *exec
 	r      *routine
-	shield bool
+	shield bool    // a cancel of the run does not reach it
+	extent *extent // the cancels of coroutines that do; nil = none
 }
 
 var _ durable.Context = (*scope)(nil)
@@ -210,12 +218,11 @@ func (s *scope) alive() {
 func (s *scope) block(ready func() bool, on ...string) error {
 	s.alive()
 	s.r.on = on
-	stopped := func() bool { return s.x.canceled && !s.shield }
 	for !ready() {
-		if stopped() {
+		if s.stopped() {
 			return durable.ErrCanceled
 		}
-		s.r.wait = func() bool { return ready() || stopped() }
+		s.r.wait = func() bool { return ready() || s.stopped() }
 		if !s.r.yield(struct{}{}) {
 			panic(unwind{})
 		}
@@ -223,11 +230,14 @@ func (s *scope) block(ready func() bool, on ...string) error {
 	return nil
 }
 
+// stopped reports whether a cancel has reached the scope.
+func (s *scope) stopped() bool { return (s.x.canceled && !s.shield) || s.extent.canceled() }
+
 // issue adds a command, unless the scope was canceled or its name or input cannot
 // be journaled: then it never happens.
 func (s *scope) issue(c *command) durable.Future {
 	s.alive()
-	if s.x.canceled && !s.shield {
+	if s.stopped() {
 		return refusedFuture{durable.ErrCanceled}
 	}
 	if !utf8.ValidString(c.name) {
@@ -236,7 +246,7 @@ func (s *scope) issue(c *command) durable.Future {
 	if c.kind != durable.CommandTimer && len(c.input) > 0 && !json.Valid(c.input) {
 		return refusedFuture{durable.Errorf(durable.CodeInvalid, "the input of %s %s is not JSON", c.kind, c.name)}
 	}
-	c.shield = s.shield
+	c.shield, c.extent = s.shield, s.extent
 	c.inputHash = shortHash(c.input)
 	return s.x.issue(c)
 }
@@ -303,7 +313,7 @@ func (s *scope) Select(list ...durable.Ready) int {
 
 func (s *scope) Go(name string, fn func(durable.Context) error) durable.Future {
 	s.alive()
-	r := s.x.start(name, func(child *scope) error {
+	r := s.x.start(name, s.extent, func(child *scope) error {
 		child.shield = s.shield
 		return fn(child)
 	})

@@ -26,11 +26,14 @@ type future struct {
 	c *command
 }
 
-func (f *future) Ready() bool { return f.c.result != nil }
+func (f *future) Ready() bool { return f.c.result != nil || f.c.dropped }
 
 func (f *future) Get(ctx durable.Context, out any) error {
 	if err := own(ctx).block(f.Ready); err != nil {
 		return err
+	}
+	if f.c.dropped {
+		return durable.ErrCanceled // whatever is recorded of it later
 	}
 	e := f.c.result
 	if out != nil {
@@ -49,10 +52,17 @@ func (f *future) Get(ctx durable.Context, out any) error {
 type refusedFuture struct{ err error }
 
 func (refusedFuture) Ready() bool                          { return true }
+func (refusedFuture) Cancel()                              {}
 func (f refusedFuture) Get(_ durable.Context, _ any) error { return f.err }
 
 // routineFuture is the end of a coroutine.
 type routineFuture routine
+
+var (
+	_ durable.Future = (*future)(nil)
+	_ durable.Future = refusedFuture{}
+	_ durable.Future = (*routineFuture)(nil)
+)
 
 func (f *routineFuture) Ready() bool { return f.done }
 

@@ -20,8 +20,8 @@ func (l *live) issue() {
 	for _, c := range slices.Clone(l.x.open) {
 		switch {
 		case c.busy:
-		case l.x.canceled && !c.shield:
-			l.giveUp(c)
+		case l.x.unwanted(c):
+			l.giveUp(c, now)
 		case c.kind == durable.CommandStep:
 			l.issueStep(c, now)
 		case c.kind == durable.CommandTimer:
@@ -42,21 +42,6 @@ func (l *live) record(c *command, e *durable.Entry) {
 	c.busy = true
 	e.Command, e.Name, e.InputHash = c.number, c.name, c.inputHash
 	_ = l.append(e, nil)
-}
-
-// giveUp closes a command that a cancel overtook. A child is left to end by its own cancel.
-func (l *live) giveUp(c *command) {
-	canceled := durable.FailureOf(durable.ErrCanceled)
-	switch {
-	case c.kind == durable.CommandStep && !c.intent:
-		l.record(c, &durable.Entry{Kind: durable.EntryDone, Func: c.step.Func, Attempt: c.attempt, Error: canceled})
-	case c.kind == durable.CommandTimer:
-		l.record(c, &durable.Entry{Kind: durable.EntryFired, Error: canceled})
-	case c.kind == durable.CommandAsk:
-		l.record(c, &durable.Entry{Kind: durable.EntryAnswered, Error: canceled})
-	case c.kind == durable.CommandChild && !c.recorded:
-		l.record(c, &durable.Entry{Kind: durable.EntryChildDone, Error: canceled})
-	}
 }
 
 func (l *live) issueStep(c *command, now time.Time) {
@@ -264,6 +249,7 @@ func (l *live) remember(e *durable.Entry) {
 		for _, q := range l.questions {
 			if q.command == e.Command {
 				q.answered, q.by, q.at = true, e.By, e.Time
+				q.withdrawn = e.Error != nil && e.Error.Code == durable.CodeCanceled
 			}
 		}
 	case durable.EntryIntent:

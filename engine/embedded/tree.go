@@ -234,8 +234,7 @@ func (e *Engine) isBlocked(id durable.RunID) bool {
 }
 
 // cancelChildren passes a cancel on to the children this run waits for, or to those of the
-// given commands, and returns once that is durable: no sooner than why it is done, or a
-// crash in between would leave a parent that knows nothing of it.
+// given commands.
 func (l *live) cancelChildren(reason string, of ...*command) {
 	if of == nil {
 		of = l.x.open
@@ -243,16 +242,23 @@ func (l *live) cancelChildren(reason string, of ...*command) {
 	of = slices.DeleteFunc(slices.Clone(of), func(c *command) bool {
 		return c.kind != durable.CommandChild || !c.recorded || c.shield || c.child.Abandon
 	})
-	if len(of) == 0 {
-		return
+	l.passOn(reason, of)
+}
+
+// passOn cancels children and returns once that is durable: no sooner than why it is done,
+// or a crash in between would leave a parent that knows nothing of it. Those it returns
+// were told so; the others have ended.
+func (l *live) passOn(reason string, to []*command) []*command {
+	if len(to) == 0 {
+		return nil
 	}
 	l.mu.Lock()
 	l.flush()
 	l.mu.Unlock()
-	var told sync.WaitGroup
-	defer told.Wait()
-	for _, c := range of {
-		told.Go(func() {
+	told := make([]*command, len(to))
+	var all sync.WaitGroup
+	for i, c := range to {
+		all.Go(func() {
 			err := l.engine.Cancel(l.engine.ctx, c.childID, reason)
 			if errors.Is(err, durable.ErrConflict) && l.engine.isBlocked(c.childID) { // it cannot clean up
 				err = l.engine.Kill(l.engine.ctx, c.childID, reason)
@@ -260,6 +266,11 @@ func (l *live) cancelChildren(reason string, of ...*command) {
 			if err != nil && !errors.Is(err, durable.ErrConflict) && l.engine.ctx.Err() == nil {
 				l.engine.log.WarnContext(l.engine.ctx, "a child was not canceled", slog.String("run", string(c.childID)), slog.Any("error", err))
 			}
+			if err == nil {
+				told[i] = c
+			}
 		})
 	}
+	all.Wait()
+	return slices.DeleteFunc(told, func(c *command) bool { return c == nil })
 }

@@ -101,6 +101,7 @@ func (l *live) once() error {
 	if l.engine.passive || l.halts() {
 		return errOver // what follows from it is for the next process, or for when it is resumed
 	}
+	l.letGo()
 	for l.x.ended {
 		if again, err := l.finish(); err != nil || !again {
 			return err

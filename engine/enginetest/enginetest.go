@@ -1,7 +1,8 @@
 // Package enginetest is the law every engine obeys: the same programs give the
 // same results on each. An engine calls [Run] from its tests, or [Core] where it
 // drives runs on a peer that cannot do everything; a bug found in one engine becomes
-// a case here. Cases of steps are in steps.go, those of whole runs in runs.go.
+// a case here. Cases of steps are in steps.go, those of whole runs in runs.go, those of what a
+// program cancels in cancels.go.
 //
 // It knows durable.Engine and nothing of any engine. On the line request -> run -> step ->
 // journal -> event -> client it stands beside the engines and holds them to their part.
@@ -73,6 +74,17 @@ func core() []testCase {
 		{"a cancel stops waiting and lets clean-up run", cancels},
 		{"a cancel reaches the children", cancelsChildren},
 		{"a kill runs no code", kills},
+		{"a canceled future cuts its step short", cancelsStep},
+		{"a step canceled before it begins never begins", cancelsBefore},
+		{"a canceled timer is dropped", cancelsTimer},
+		{"a canceled question is withdrawn", cancelsQuestion},
+		{"a canceled child cleans up", cancelsChild},
+		{"a canceled child is canceled though it is abandoned", cancelsAbandoned},
+		{"a canceled coroutine takes those it started with it", cancelsCoroutine},
+		{"a canceled coroutine waits for its children under shield", cancelsCoroutineChild},
+		{"the first success wins", firstWins},
+		{"an irreversible step under way is not cut short", cancelsIrreversible},
+		{"a future that is ready stays ready", cancelsReady},
 		{"the first answer wins", asks},
 		{"a question that nobody answers has its default", asksUntil},
 		{"start refuses what cannot be", starts},
@@ -87,6 +99,8 @@ func beyond() []testCase {
 		// peer may hand a program several signals at once, and then the order of the
 		// arguments decides, on every replay alike.
 		{"select follows the journal", selectsInOrder},
+		// Temporal begins a child that was asked for and given up in one turn, and cancels it then.
+		{"a child canceled before it begins never begins", cancelsUnborn},
 	}
 }
 

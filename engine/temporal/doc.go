@@ -22,6 +22,7 @@
 //	Inbox            signal channel of its name, looked at with Len; any client can send to it
 //	Select           Await over all of them: a Selector would take the signal
 //	Go, Shield       workflow.Go, NewDisconnectedContext
+//	Future.Cancel    WithCancel around each command and each coroutine
 //	Ask, Answer      an update with a validator: the run decides which answer is first
 //	Info().Now       workflow.Now
 //	Cancel           cancel request with its reason
@@ -51,6 +52,8 @@
 //     same one.
 //   - A cancel or a kill reaches a step in flight with its next heartbeat, within
 //     [Config].Heartbeat; the run itself learns of it at once.
+//   - A child whose future is canceled in the turn that asked for it begins and is
+//     canceled then; it would never begin in the embedded engine.
 //   - A kill is not one transaction: a child may run clean-up code in the moment between
 //     its parent's end and its own.
 //   - Questions are known to their segment: after a Continue an ID answered before it is

@@ -19,13 +19,22 @@ func own(ctx durable.Context) *scope {
 	return s
 }
 
+var (
+	_ durable.Future = (*result)(nil)
+	_ durable.Future = (*routine)(nil)
+	_ durable.Future = (*peer)(nil)
+	_ durable.Future = (*question)(nil)
+)
+
 // result is the outcome of a command that our own code settles: a step, a question,
 // a coroutine, or a command that was refused.
 type result struct {
-	what string
-	done bool
-	out  value
-	err  error
+	what   string
+	done   bool
+	out    value
+	err    error
+	over   bool                // steps: nothing of it is under way any more
+	cancel workflow.CancelFunc // of what works on it; nil = it cannot be cut short
 }
 
 // settle is called once; the first outcome stays.
@@ -41,6 +50,16 @@ func (r *result) settle(out value, f *durable.Failure) {
 
 func (r *result) Ready() bool { return r.done }
 
+func (r *result) Cancel() {
+	if r.done {
+		return
+	}
+	r.settle(value{}, durable.FailureOf(durable.ErrCanceled))
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
 func (r *result) Get(ctx durable.Context, out any) error {
 	s := own(ctx)
 	if err := s.wait(r.Ready); err != nil {
@@ -55,20 +74,44 @@ func (r *result) Get(ctx durable.Context, out any) error {
 // refused is a command that was never issued.
 func refused(err error) *result { return &result{done: true, err: err} }
 
-// peer is the outcome of a command that Temporal settles: a timer or a child.
-type peer struct {
-	what string
-	f    workflow.Future
-	out  bool // it has an output
+// routine is the end of a coroutine.
+type routine struct{ result }
+
+// Cancel leaves it to the coroutine how it ends.
+func (r *routine) Cancel() {
+	if !r.done {
+		r.cancel()
+	}
 }
 
-func (p *peer) Ready() bool { return p.f.IsReady() }
+// peer is the outcome of a command that Temporal settles: a timer or a child.
+type peer struct {
+	what    string
+	f       workflow.Future
+	out     bool // it has an output
+	dropped bool // the program canceled it
+	cancel  workflow.CancelFunc
+}
+
+func (p *peer) Ready() bool { return p.dropped || p.f.IsReady() }
+
+func (p *peer) Cancel() {
+	if p.Ready() {
+		return
+	}
+	p.dropped = true
+	p.cancel()
+}
 
 func (p *peer) Get(ctx durable.Context, out any) error {
 	s := own(ctx)
 	if err := s.wait(p.Ready); err != nil {
 		return err
 	}
+	if p.dropped {
+		return durable.ErrCanceled // however it ends
+	}
+	p.cancel() // which tells nobody: the context above is not to keep this one
 	if !p.out {
 		return recorded(p.f.Get(s.wc, nil))
 	}

@@ -59,6 +59,7 @@ type run struct {
 	questions []*question
 	inboxes   map[string]*inbox
 	births    []workflow.Future
+	firm      []*result      // irreversible steps
 	blocked   map[int]string // steps that lack something, by command
 }
 
@@ -118,6 +119,9 @@ func (r *run) end(wc workflow.Context, p durable.Program, o opening, output json
 	for _, born := range r.births {
 		_ = born.Get(firm, nil) // a child that was not begun when its parent ends would never be
 	}
+	if err := workflow.Await(firm, r.calm); err != nil {
+		return value{}, err
+	}
 	canceled := wc.Err() != nil
 	if next, ok := errors.AsType[*durable.ContinueError](err); ok && !canceled {
 		if len(next.State) > 0 && !json.Valid(next.State) {
@@ -137,6 +141,12 @@ func (r *run) end(wc workflow.Context, p durable.Program, o opening, output json
 		return value{}, sdk.NewCanceledError(*durable.FailureOf(err))
 	}
 	return value{}, final(err)
+}
+
+// calm reports whether no irreversible step is under way: a run does not end before.
+func (r *run) calm() bool {
+	r.firm = slices.DeleteFunc(r.firm, func(f *result) bool { return f.over })
+	return len(r.firm) == 0
 }
 
 // listen makes the run answer to those outside.

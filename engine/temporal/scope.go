@@ -76,7 +76,8 @@ func (s *scope) Timer(d time.Duration) durable.Future {
 	if err != nil {
 		return refused(err)
 	}
-	f := &peer{what: "timer", f: workflow.NewTimer(s.wc, d)}
+	wc, cancel := workflow.WithCancel(s.wc)
+	f := &peer{what: "timer", f: workflow.NewTimer(wc, d), cancel: cancel}
 	return s.track(f, durable.Wait{Kind: durable.WaitTimer, Command: n, Name: "timer", Until: workflow.Now(s.wc).Add(d).UTC()})
 }
 
@@ -94,6 +95,7 @@ func (s *scope) Child(call durable.ChildCall) durable.Future {
 		wc, _ = workflow.NewDisconnectedContext(wc)
 		policy = enumspb.PARENT_CLOSE_POLICY_ABANDON
 	}
+	wc, cancel := workflow.WithCancel(wc)
 	now := workflow.Now(wc).UTC()
 	id := cmp.Or(call.ID, newRunID(now, childTail(s.r.info.Run, s.r.info.Segment, n)))
 	m := memo{Name: call.Name, Parent: s.r.info.Run, Tenant: s.r.info.Tenant, Command: n, Created: now, Definition: hashOf(call.Definition)}
@@ -105,7 +107,7 @@ func (s *scope) Child(call durable.ChildCall) durable.Future {
 		Input: must(s.r.e.values().pack, call.Input), Definition: must(s.r.e.values().pin, call.Definition), Parent: s.r.info.Run, Tenant: s.r.info.Tenant,
 	})
 	s.r.births = append(s.r.births, f.GetChildWorkflowExecution())
-	return s.track(&peer{what: call.Name, f: f, out: true}, durable.Wait{Kind: durable.WaitChild, Command: n, Name: call.Name, Child: id})
+	return s.track(&peer{what: call.Name, f: f, out: true, cancel: cancel}, durable.Wait{Kind: durable.WaitChild, Command: n, Name: call.Name, Child: id})
 }
 
 func (s *scope) Inbox(name string) durable.Inbox { return s.r.inbox(s.wc, name) }
@@ -133,7 +135,9 @@ func (s *scope) Ask(i durable.Interrupt) durable.Future {
 // expire answers a question with its default when its time is up.
 func (s *scope) expire(q *question) {
 	i := q.interrupt
-	workflow.GoNamed(s.wc, "until "+i.ID, func(wc workflow.Context) {
+	var wc workflow.Context
+	wc, q.cancel = workflow.WithCancel(s.wc)
+	workflow.GoNamed(wc, "until "+i.ID, func(wc workflow.Context) {
 		if workflow.Sleep(wc, i.Within) != nil || q.done {
 			return
 		}
@@ -171,8 +175,9 @@ func (s *scope) Select(list ...durable.Ready) int {
 }
 
 func (s *scope) Go(name string, fn func(durable.Context) error) durable.Future {
-	res := &result{what: name}
-	workflow.GoNamed(s.wc, name, func(wc workflow.Context) {
+	wc, cancel := workflow.WithCancel(s.wc)
+	res := &routine{result{what: name, cancel: cancel}}
+	workflow.GoNamed(wc, name, func(wc workflow.Context) {
 		res.err = fn(&scope{r: s.r, wc: wc})
 		res.done = true
 	})

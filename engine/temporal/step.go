@@ -147,18 +147,26 @@ func (e *Engine) bounded(ctx context.Context, in stepInput) (bound context.Conte
 func (s *scope) start(n int, call durable.StepCall) *result {
 	options := call.Options.Or(s.r.e.steps[call.Func].Options)
 	options.Effect = cmp.Or(options.Effect, durable.Idempotent)
-	wc := s.wc
-	if options.Effect == durable.Irreversible {
-		wc, _ = workflow.NewDisconnectedContext(wc) // once begun it is not interrupted, as a cancel would leave it in doubt
+	res := &result{what: call.Name}
+	wc, cancel := workflow.WithCancel(s.wc)
+	if options.Effect == durable.Irreversible { // once begun it is not interrupted, as a cancel would leave it in doubt
+		cancel()
+		wc, cancel = workflow.NewDisconnectedContext(s.wc)
+		s.r.firm = append(s.r.firm, res)
+	} else {
+		res.cancel = cancel
 	}
 	wc = workflow.WithActivityOptions(wc, s.r.e.orders(call.Name, options))
 	in := stepInput{
 		Tenant: s.r.info.Tenant,
 		Func:   call.Func, Name: call.Name, Segment: s.r.info.Segment, Command: n, Input: must(s.r.e.values().pack, call.Input), Options: options,
 	}
-	res := &result{what: call.Name}
 	workflow.GoNamed(wc, call.Name, func(wc workflow.Context) {
-		for {
+		defer func() {
+			res.over = true
+			cancel() // so that the context above does not keep this one
+		}()
+		for !res.done { // it may have been given up before it began
 			var out value
 			err := workflow.ExecuteActivity(wc, stepName, in).Get(wc, &out)
 			reason, blocked := blockedBy(err)
