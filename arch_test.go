@@ -23,8 +23,8 @@ var floors = [][]string{
 	{"workflow"},                                       // the graph, whose nodes run agents
 	{"config"},                                         // YAML -> definitions
 	{"."},                                              // the façade: wiring
-	{"server", "demo", "bench", "outfit"},              // HTTP doors; programs built on the façade; how fast it is; tools for agents of files
-	{"cmd/orpine", "examples"},                         // flags, environment, exit codes; programs to learn from
+	{"server", "demo", "bench", "outfit", "orpinetest"}, // HTTP doors; programs built on the façade; how fast it is; tools for agents of files; tests of programs
+	{"cmd/orpine", "examples"},                          // flags, environment, exit codes; programs to learn from
 }
 
 // onlyBelow is the closed import list of the rooms whose walls matter most.

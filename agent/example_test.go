@@ -55,6 +55,11 @@ rules:
 
 // runOnce runs a program in a data directory of its own.
 func runOnce(ctx context.Context, program durable.Program, request durable.StartRequest) (run durable.Run, err error) {
+	return runAll(ctx, []durable.Program{program}, request)
+}
+
+// runAll is runOnce where there are more programs than the one of the run.
+func runAll(ctx context.Context, programs []durable.Program, request durable.StartRequest) (run durable.Run, err error) {
 	dir, err := os.MkdirTemp("", "orpine")
 	if err != nil {
 		return run, err
@@ -65,7 +70,7 @@ func runOnce(ctx context.Context, program durable.Program, request durable.Start
 		return run, err
 	}
 	defer func() { _ = s.Close() }()
-	engine, err := embedded.New(ctx, embedded.Config{Store: s, Programs: []durable.Program{program}})
+	engine, err := embedded.New(ctx, embedded.Config{Store: s, Programs: programs})
 	if err != nil {
 		return run, err
 	}

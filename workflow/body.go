@@ -13,7 +13,7 @@ func (w *walker) body(ctx durable.Context, b *body, s scope) error {
 	if b.ordered {
 		return w.inOrder(ctx, b, s)
 	}
-	r := &race{walker: w, body: b, left: make([]int, len(b.nodes)), good: make([]int, len(b.nodes)), called: map[int]bool{}}
+	r := &race{walker: w, body: b, left: make([]int, len(b.nodes)), good: make([]int, len(b.nodes)), begun: make([]bool, len(b.nodes)), called: map[int]bool{}}
 	return r.run(ctx, s)
 }
 
@@ -70,8 +70,7 @@ func (w *walker) back(b *body, to, from int) error {
 // run once more.
 func (w *walker) again(n *node) {
 	old := w.marks[n.ID]
-	w.marks[n.ID] = &Mark{Status: Pending, value: old.value}
-	delete(w.state.wrote, n.ID)
+	w.mark(n, &Mark{Status: Pending, Output: old.Output, value: old.value})
 	if n.inner != nil {
 		delete(w.rounds, n.ID)
 		for _, o := range n.inner.nodes {
@@ -109,7 +108,8 @@ type race struct {
 	left    []int        // of what a node needs: how many have not ended
 	good    []int        // of what a node needs: how many have come to something
 	called  map[int]bool // nodes that a goto went on with
-	ready   []int
+	begun   []bool
+	ready   []int    // begun, and waiting for room
 	running []runner // in the order in which they began
 	failed  []*node
 }
@@ -117,12 +117,13 @@ type race struct {
 type runner struct {
 	node   *node
 	future durable.Future
+	lost   bool // it was canceled because another one won
 }
 
 func (r *race) run(ctx durable.Context, s scope) error {
 	for i, n := range r.body.nodes {
 		if r.left[i] = len(n.needs); r.left[i] == 0 {
-			r.ready = append(r.ready, i)
+			r.begun[i], r.ready = true, append(r.ready, i)
 		}
 	}
 	for len(r.ready) > 0 || len(r.running) > 0 {
@@ -134,18 +135,21 @@ func (r *race) run(ctx durable.Context, s scope) error {
 		}
 		i := ctx.Select(r.waits()...)
 		if i < 0 {
-			return r.abandon(ctx)
+			r.await(ctx)
+			return durable.ErrCanceled
 		}
 		ended := r.running[i]
 		r.running = slices.Delete(r.running, i, i+1)
-		if err := ended.future.Get(ctx, nil); err != nil {
-			return errors.Join(err, r.halt(ctx))
+		if err := ended.future.Get(ctx, nil); err != nil && !ended.lost {
+			if r.next {
+				return errSegment
+			}
+			r.halt(ctx)
+			return err
 		}
 		r.over(ended.node)
 		if len(r.failed) > 0 && r.graph.def.FailFast {
-			if err := r.halt(ctx); err != nil {
-				return err
-			}
+			r.halt(ctx)
 			break
 		}
 	}
@@ -171,7 +175,7 @@ func (r *race) launch(ctx durable.Context, s scope) error {
 			}
 		}
 		r.ready = r.ready[1:]
-		r.running = append(r.running, runner{n, ctx.Go(n.ID, func(ctx durable.Context) error {
+		r.running = append(r.running, runner{node: n, future: ctx.Go(n.ID, func(ctx durable.Context) error {
 			_, err := r.node(ctx, n, s)
 			return err
 		})})
@@ -188,40 +192,19 @@ func (r *race) waits() []durable.Ready {
 }
 
 // halt cancels what runs and waits for it to end.
-func (r *race) halt(ctx durable.Context) error {
+func (r *race) halt(ctx durable.Context) {
 	for _, one := range r.running {
 		one.future.Cancel()
 	}
-	err := r.abandon(ctx)
-	if ctxErr := canceled(ctx); ctxErr != nil {
-		return ctxErr
-	}
-	if durable.CodeOf(err) == durable.CodeCanceled {
-		return nil
-	}
-	return err
+	r.await(ctx)
 }
 
-// canceled reports whether a cancel has come.
-func canceled(ctx durable.Context) error {
-	if ctx.Select(at{}) < 0 {
-		return durable.ErrCanceled
-	}
-	return nil
-}
-
-// at is ready at once.
-type at struct{}
-
-func (at) Ready() bool { return true }
-
-// abandon waits for what runs and was canceled.
-func (r *race) abandon(ctx durable.Context) error {
+// await waits for what runs and was canceled.
+func (r *race) await(ctx durable.Context) {
 	for _, one := range r.running {
 		_ = one.future.Get(ctx.Shield(), nil) // how it ended is in its mark
 	}
 	r.running = nil
-	return durable.ErrCanceled
 }
 
 // over counts a node that has ended, and finds which others can begin because of it.
@@ -240,27 +223,23 @@ func (r *race) over(n *node) {
 		if m.Next == o.ID {
 			r.called[i] = true
 		}
-		if r.begun(i) {
+		if r.begun[i] {
 			continue
 		}
 		switch ready, why := r.decide(i); {
 		case ready:
-			r.ready = append(r.ready, i)
+			r.begun[i], r.ready = true, append(r.ready, i)
 			if o.Join.Rule == JoinFirst && o.Join.Count == 0 {
 				r.lose(o)
 			}
 		case why != "":
-			r.walker.skip(o, why)
+			r.begun[i] = true
+			if !r.marks[o.ID].Status.Ended() {
+				r.skip(o, why)
+			}
 			r.over(o)
 		}
 	}
-}
-
-// begun reports whether a node was begun, or is about to be.
-func (r *race) begun(i int) bool {
-	n := r.body.nodes[i]
-	return slices.Contains(r.ready, i) || r.marks[n.ID].Status != Pending ||
-		slices.ContainsFunc(r.running, func(o runner) bool { return o.node == n })
 }
 
 // decide says whether a node can begin, or why it never will; "" = not yet.
@@ -309,8 +288,9 @@ func (r *race) lacking(n *node) string {
 
 // lose cancels what the winner of a race beats.
 func (r *race) lose(winner *node) {
-	for _, one := range r.running {
+	for i, one := range r.running {
 		if slices.Contains(winner.needs, one.node.index) {
+			r.running[i].lost = true
 			one.future.Cancel()
 		}
 	}

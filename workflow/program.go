@@ -136,7 +136,7 @@ func (p *Walks) Run(ctx durable.Context, input json.RawMessage) (json.RawMessage
 		return nil, err
 	}
 	out, err := w.walk()
-	if err == errSegment { //nolint:errorlint // it is made here and never wrapped
+	if w.next {
 		return nil, w.goOn()
 	}
 	data, unfit := json.Marshal(Outcome{Output: out, Spent: w.spent, Seen: w.seen})

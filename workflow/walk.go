@@ -32,7 +32,7 @@ type walker struct {
 	spent  Spent
 	busy   int // nodes that run, with the loops they stand in
 	work   int // nodes that have ended in this segment
-	moved  bool
+	next   bool // a new segment is to begin
 }
 
 // scope is what a node sees beyond what all see.
@@ -66,10 +66,10 @@ var errSegment = errors.New("a new segment begins")
 // walk goes through the workflow to its end, or undoes what was done.
 func (w *walker) walk() (json.RawMessage, error) {
 	err := w.body(w.ctx, w.graph.body, scope{item: -1})
-	if err == errSegment { //nolint:errorlint // it is made here and never wrapped
-		return nil, err
-	}
-	if err == nil {
+	switch {
+	case w.next:
+		return nil, errSegment
+	case err == nil:
 		var out json.RawMessage
 		if out, err = w.output(); err == nil {
 			return out, nil
@@ -117,7 +117,7 @@ func (w *walker) see(n *node, m *Mark) {
 	if m.value == nil && len(m.Output) > 0 {
 		m.value, _ = expr.Decode(m.Output) // it was made by json.Marshal
 	}
-	if m.Status.good() || m.Status == Compensated {
+	if m.Status.good() || m.Status == Compensated || m.Status == Pending && m.Output != nil {
 		view["output"] = m.value
 	}
 	if m.Error != nil {
@@ -143,6 +143,7 @@ func (w *walker) pause(b *body) error {
 	if w.work < segmentWork || w.busy > depth {
 		return nil
 	}
+	w.next = true
 	return errSegment
 }
 
@@ -150,7 +151,7 @@ func (w *walker) pause(b *body) error {
 func (w *walker) goOn() error {
 	memo := Memo{Results: map[string]*Mark{}, Rounds: w.rounds, Backs: w.backs, Undo: w.undo, Spent: w.spent, Began: w.in.Began}
 	for id, m := range w.marks {
-		if m.Status.Ended() {
+		if m.Status.Ended() || m.Output != nil {
 			memo.Results[id] = m
 		}
 	}
