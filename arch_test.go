@@ -41,7 +41,7 @@ var onlyBelow = map[string][]string{
 	"expr":            {},
 	"tool":            {"durable", "expr", "sandbox"},
 	"client":          {"durable", "model"},
-	"workflow":        {"durable", "agent", "expr", "suggest"},
+	"workflow":        {"durable", "agent", "model", "tool", "expr", "suggest"},
 	"config":          {"durable", "agent", "tool", "workflow", "expr", "suggest"},
 	// Who may come in is decided without knowing what there is inside.
 	"server/access": {"durable", "store", "client", "config", "suggest"},

@@ -111,16 +111,21 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	return r, nil
 }
 
-// Programs are what a runtime of this configuration lets its runs execute: the agent
-// program and those of the configuration. Error: invalid for a registration that cannot be.
+// Programs are what a runtime of this configuration lets its runs execute: those of agents and of
+// workflows, and those of the configuration. Error: invalid for a registration that cannot be.
 func Programs(cfg Config) ([]durable.Program, error) {
-	agents, err := agent.New(agent.Config{
-		Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers, Sources: cfg.Sources, Redact: cfg.Redact, Rules: cfg.late.rules(), Send: cfg.late.send(),
-	})
+	agents, err := agent.NewSet(cfg.agents())
 	if err != nil {
 		return nil, err
 	}
-	return append(agents, cfg.Programs...), nil
+	return append(append(agents.Programs(), workflows(cfg, agents)), cfg.Programs...), nil
+}
+
+// agents is what the agent program is made of.
+func (cfg Config) agents() agent.Config {
+	return agent.Config{
+		Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers, Sources: cfg.Sources, Redact: cfg.Redact, Rules: cfg.late.rules(), Send: cfg.late.send(),
+	}
 }
 
 // Close stops driving runs and gives the directory back. Unfinished runs go on when

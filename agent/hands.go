@@ -47,6 +47,10 @@ func (h *Hands) Call(ctx durable.Context, e Errand) (tool.Result, error) {
 			h.loop.Rules = append(h.loop.Rules, rule)
 		}
 	}
+	if spec, ok := l.tools.Spec(e.Tool); ok && out.made {
+		h.loop.Seen.read(spec.Flow)
+		h.loop.Seen.add(Seen{Untrusted: out.Untrusted})
+	}
 	switch {
 	case err != nil:
 		return tool.Result{}, err
@@ -55,6 +59,9 @@ func (h *Hands) Call(ctx durable.Context, e Errand) (tool.Result, error) {
 	}
 	return tool.Result{Content: out.Content, Error: out.Error, Untrusted: out.Untrusted}, nil
 }
+
+// Seen is what was read with them.
+func (h *Hands) Seen() Seen { return h.loop.Seen }
 
 // handsIn returns what a pinned definition says under hands; false when it is that of an agent.
 func handsIn(definition []byte) (Definition, bool, error) {

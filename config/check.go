@@ -128,7 +128,15 @@ func (c *checker) value(n *node, f field, path string) (any, bool) {
 	case pairs:
 		return c.pairs(n, f, path)
 	case anything:
-		return c.anything(n, path)
+		return c.anything(n, f.raw, path)
+	case durations:
+		return c.durations(n, path)
+	case values:
+		return c.values(n, path)
+	case steps:
+		return c.steps(n, path)
+	case verb:
+		return c.value(n, field{is: object, fields: verbFields()}, path)
 	case shape:
 		return c.shape(n, path)
 	case text, count, amount, number, duration, flag:
@@ -161,6 +169,10 @@ func (c *checker) one(n *node, f field, path string) (any, bool) {
 	switch {
 	case n.kind == mapping:
 		return c.object(n, f, path), true
+	case f.shortList != "" && n.kind == list:
+		sub, _ := fieldNamed(f.fields, f.shortList)
+		v, ok := c.value(n, sub, path)
+		return map[string]any{f.shortList: v}, ok
 	case f.short != "" && n.kind == scalar && !n.isNull():
 		sub, _ := fieldNamed(f.fields, f.short)
 		v, ok := c.value(n, sub, path)
@@ -208,6 +220,8 @@ func (c *checker) resolve(path string) string {
 
 func (c *checker) text(n *node, f field, path string) (any, bool) {
 	switch {
+	case f.loose && n.kind == scalar && !n.isNull():
+		return n.text, true
 	case n.kind == scalar && n.plain && !n.filled && !n.isNull() && !n.isText():
 		c.add(n.position, path, fmt.Sprintf("must be text, not %s", n.text), fmt.Sprintf("put it in quotes: %q", n.text))
 		return nil, false
@@ -226,6 +240,10 @@ func (c *checker) text(n *node, f field, path string) (any, bool) {
 func (c *checker) texts(n *node, f field, path string) (any, bool) {
 	if f.words && n.kind == scalar && !n.isNull() {
 		return c.words(n, path)
+	}
+	if f.single && n.kind == scalar && !n.isNull() {
+		v, ok := c.value(n, field{is: text, choices: f.choices, raw: f.raw, place: f.place}, path)
+		return []any{v}, ok
 	}
 	if f.none && n.kind == scalar && n.plain && n.text == "false" {
 		return []any{}, true
@@ -250,8 +268,10 @@ func (c *checker) words(n *node, path string) (any, bool) {
 	out := []any{}
 	var word strings.Builder
 	quote, inside := rune(0), false
-	for _, ch := range n.text {
+	for i, ch := range n.text {
 		switch {
+		case within(n.text, i): // an expression
+			word.WriteRune(ch)
 		case quote != 0 && ch == quote:
 			quote = 0
 		case quote == 0 && (ch == '"' || ch == '\''):
@@ -277,6 +297,16 @@ func (c *checker) words(n *node, path string) (any, bool) {
 		return c.wrong(n, path, "a command")
 	}
 	return out, true
+}
+
+// within reports whether a place of a text is in an expression.
+func within(text string, i int) bool {
+	begin := strings.LastIndex(text[:min(i+len("${{"), len(text))], "${{")
+	if begin < 0 || begin > i {
+		return false
+	}
+	end := strings.Index(text[begin:], "}}")
+	return end >= 0 && i < begin+end+len("}}")
 }
 
 func (c *checker) rows(n *node, f field, path string) (any, bool) {
@@ -306,14 +336,15 @@ func (c *checker) pairs(n *node, f field, path string) (any, bool) {
 }
 
 // anything takes a value as JSON has it.
-func (c *checker) anything(n *node, path string) (any, bool) {
+func (c *checker) anything(n *node, raw bool, path string) (any, bool) {
+	c.at[path] = n.position
 	switch n.kind {
 	case broken:
 		return nil, false
 	case mapping:
 		out := map[string]any{}
 		for _, e := range n.entries {
-			v, ok := c.anything(e.value, join(path, e.name))
+			v, ok := c.anything(e.value, raw, join(path, e.name))
 			if !ok {
 				return nil, false
 			}
@@ -323,7 +354,7 @@ func (c *checker) anything(n *node, path string) (any, bool) {
 	case list:
 		out := []any{}
 		for i, item := range n.items {
-			v, ok := c.anything(item, fmt.Sprintf("%s[%d]", path, i))
+			v, ok := c.anything(item, raw, fmt.Sprintf("%s[%d]", path, i))
 			if !ok {
 				return nil, false
 			}
@@ -332,7 +363,10 @@ func (c *checker) anything(n *node, path string) (any, bool) {
 		return out, true
 	case scalar:
 	}
-	n, ok := c.expand(n, path)
+	ok := true
+	if !raw {
+		n, ok = c.expand(n, path)
+	}
 	switch {
 	case !ok:
 		return nil, false

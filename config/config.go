@@ -23,7 +23,7 @@ const maxBytes = 1 << 20
 type File struct {
 	Name   string                      `json:"name"` // as given, or the file's base name without extension
 	Models map[string]Model            `json:"models,omitempty"`
-	Agents map[string]agent.Definition `json:"agents"`
+	Agents map[string]agent.Definition `json:"agents,omitempty"`
 	Tools  map[string]Tool             `json:"tools,omitempty"`
 	Limits map[string]Limit            `json:"limits,omitempty"`
 	MCP    map[string]Server           `json:"mcp,omitempty"`
@@ -33,11 +33,17 @@ type File struct {
 	Tenants     map[string]Tenant `json:"tenants,omitempty"`
 	Queues      map[string]Queue  `json:"queues,omitempty"`
 
-	agentNames []string
-	below      map[string][]string // the agents that an agent may put something to, by its name
-	base       string              // its folder, absolute
-	report     *report
-	at         map[string]position
+	Workflows map[string]Workflow `json:"workflows,omitempty"`
+
+	agentNames    []string
+	workflowNames []string
+	circles       map[string]bool            // workflows that come back to themselves
+	runs          map[string]map[string]Tool // see Runs
+
+	below  map[string][]string // the agents that an agent may put something to, by its name
+	base   string              // its folder, absolute
+	report *report
+	at     map[string]position
 }
 
 // Folder is where the file is; "" when it was parsed without one.
@@ -276,6 +282,9 @@ func parse(name, base string, data []byte, env func(string) (string, bool)) (*Fi
 	}
 	for _, e := range root.find("agents").entries {
 		f.agentNames = append(f.agentNames, e.name)
+	}
+	for _, e := range root.find("workflows").entries {
+		f.workflowNames = append(f.workflowNames, e.name)
 	}
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))

@@ -20,6 +20,11 @@ const (
 	number   // a number from 0 on
 	duration // 30s, 15m, 3d
 	shape    // the short type language, see Schema
+
+	durations // a list of them
+	values    // a mapping of names to whatever JSON can be, in which variables stay as they are
+	steps     // of a workflow
+	verb      // a verb of a step alone
 )
 
 // field is one line of the format.
@@ -38,6 +43,10 @@ type field struct {
 	none     bool     // false in place of a list is an empty one
 	words    bool     // a text in place of a list of text is taken apart at its blanks
 	notYet   string   // known but refused; says what to do instead
+
+	single    bool   // a text in place of a list of text is a list of it
+	loose     bool   // true, false and numbers are texts too
+	shortList string // a list in place of the object means this field of it
 }
 
 // fileFields is the format: everything that may stand in an orpine file.
@@ -45,7 +54,7 @@ func fileFields() []field {
 	return []field{
 		{name: "name", is: text, doc: "Name of the file in lists; default: the file's name without extension"},
 		{name: "models", is: table, short: "use", fields: modelFields(), doc: "Models by a name of your own; plain provider/name is short for use"},
-		{name: "agents", is: table, required: true, fields: agentFields(), doc: "Agents by name; FILE#NAME runs one of several"},
+		{name: "agents", is: table, fields: agentFields(), doc: "Agents by name; FILE#NAME runs one of several"},
 		{name: "tools", is: table, fields: toolFields(), doc: "Tools the agents may name"},
 		{name: "limits", is: table, wide: true, fields: limitFields(), doc: "Bounds of steps by name, for orpine serve: model:PROVIDER/NAME, tool:NAME; * stands for any part"},
 		{name: "queues", is: table, fields: queueFields(), doc: "Queues that runs can be started in, for orpine serve"},
@@ -55,7 +64,7 @@ func fileFields() []field {
 		{name: "tenants", is: table, fields: []field{
 			{name: "permissions", is: object, required: true, fields: policyFields(), doc: "Narrows what may be called in the runs of the tenant"},
 		}, doc: "Tenants by name, and what may be done in their runs"},
-		{name: "workflows", notYet: "remove the section and run its agents one by one"},
+		{name: "workflows", is: table, fields: workflowFields(), doc: "Workflows by name; FILE#NAME runs one"},
 		{name: "schedules", notYet: "remove the section and start the run from cron"},
 		{name: "teams", notYet: "remove the section and give one agent the work"},
 	}
@@ -94,17 +103,21 @@ func agentFields() []field {
 		{name: "max_tokens", is: count, doc: "Longest reply in tokens; default: the model's"},
 		{name: "temperature", is: number, most: 2, doc: "Sampling temperature from 0 to 2; default: the model's"},
 		{name: "permissions", is: object, fields: policyFields(), doc: "What becomes of its calls of tools; without it all are made"},
-		{name: "approval", is: object, doc: "Who decides on the calls that a person has to decide on, and what if nobody does", fields: []field{
-			{name: "to", is: texts, doc: "Whom it is put to, by name; default whoever may answer"},
-			{name: "within", is: duration, doc: "How long an answer is waited for, such as 3d; default for ever"},
-			{name: "default", is: text, choices: []string{"accept", "reject"}, doc: "What counts when nobody answers in time; default reject"},
-			{name: "quorum", is: count, most: 100, doc: "How many people must say the same; default 1"},
-			{name: "escalate", is: rows, doc: "Whom else it is put to while nobody has answered, and when", fields: []field{
-				{name: "after", is: duration, required: true, doc: "How long after it was put, such as 4h"},
-				{name: "to", is: texts, required: true, doc: "Whom it is put to as well, by name"},
-			}},
-		}},
+		{name: "approval", is: object, fields: approvalFields(), doc: "Who decides on the calls that a person has to decide on, and what if nobody does"},
 		{name: "memory", notYet: "remove the section; the conversation of a run is kept whole"},
+	}
+}
+
+func approvalFields() []field {
+	return []field{
+		{name: "to", is: texts, doc: "Whom it is put to, by name; default whoever may answer"},
+		{name: "within", is: duration, doc: "How long an answer is waited for, such as 3d; default for ever"},
+		{name: "default", is: text, choices: []string{"accept", "reject"}, doc: "What counts when nobody answers in time; default reject"},
+		{name: "quorum", is: count, most: 100, doc: "How many people must say the same; default 1"},
+		{name: "escalate", is: rows, doc: "Whom else it is put to while nobody has answered, and when", fields: []field{
+			{name: "after", is: duration, required: true, doc: "How long after it was put, such as 4h"},
+			{name: "to", is: texts, required: true, doc: "Whom it is put to as well, by name"},
+		}},
 	}
 }
 

@@ -18,6 +18,10 @@ func JSONSchema() []byte {
 	types := map[string]any{"type": "object", "minProperties": 1, "additionalProperties": ref("type")}
 	root["$defs"] = map[string]any{
 		"types": types,
+		"steps": anyOf(
+			map[string]any{"type": "array", "minItems": 1, "items": objectSchema(field{fields: append([]field{stepID()}, stepFields()...)})},
+			map[string]any{"type": "object", "minProperties": 1, "additionalProperties": objectSchema(field{fields: stepFields()})},
+		),
 		"type": anyOf(
 			map[string]any{"type": "string", "minLength": 1},
 			map[string]any{"type": "array", "items": ref("type"), "minItems": 1, "maxItems": 1},
@@ -70,11 +74,16 @@ func variable() map[string]any { return map[string]any{"type": "string", "patter
 func kindSchema(f field) map[string]any {
 	switch f.is {
 	case object:
-		if f.short == "" {
+		forms := []any{objectSchema(f)}
+		for _, name := range []string{f.short, f.shortList} {
+			if sub, ok := fieldNamed(f.fields, name); ok {
+				forms = append(forms, kindSchema(sub))
+			}
+		}
+		if len(forms) == 1 {
 			return objectSchema(f)
 		}
-		sub, _ := fieldNamed(f.fields, f.short)
-		return anyOf(kindSchema(sub), objectSchema(f))
+		return anyOf(forms...)
 	case table:
 		rule := keyPattern
 		if f.wide {
@@ -84,18 +93,22 @@ func kindSchema(f field) map[string]any {
 	case files:
 		return namesSchema(keyPattern, someText())
 	case text:
+		if f.loose {
+			return map[string]any{"type": []string{"string", "boolean", "number"}}
+		}
 		if len(f.choices) > 0 {
 			return anyOf(map[string]any{"enum": f.choices}, variable())
 		}
 		return someText()
 	case texts:
+		one := someText()
 		if len(f.choices) > 0 {
-			return map[string]any{"type": "array", "items": anyOf(map[string]any{"enum": f.choices}, variable())}
+			one = anyOf(map[string]any{"enum": f.choices}, variable())
 		}
-		list := map[string]any{"type": "array", "items": someText()}
+		list := map[string]any{"type": "array", "items": one}
 		switch {
-		case f.words:
-			return anyOf(someText(), list)
+		case f.words, f.single:
+			return anyOf(one, list)
 		case f.none:
 			return anyOf(map[string]any{"const": false}, list)
 		}
@@ -106,6 +119,14 @@ func kindSchema(f field) map[string]any {
 		return map[string]any{"type": "object", "minProperties": 1, "additionalProperties": someText()}
 	case anything:
 		return map[string]any{}
+	case values:
+		return map[string]any{"type": "object", "minProperties": 1}
+	case durations:
+		return map[string]any{"type": "array", "minItems": 1, "items": kindSchema(field{is: duration})}
+	case steps:
+		return ref("steps")
+	case verb:
+		return objectSchema(field{fields: verbFields()})
 	case flag:
 		return anyOf(map[string]any{"type": "boolean"}, variable())
 	case count:

@@ -69,6 +69,12 @@ func (r *refs) check() {
 		}
 		r.file.Agents[name] = a
 	}
+	if len(r.file.agentNames)+len(r.file.workflowNames) == 0 {
+		r.add(r.root.position, "agents", "there is nothing to run", "add agents: { NAME: { model: … } }, or workflows")
+	}
+	for _, e := range r.root.find("workflows").entries {
+		r.workflow(e)
+	}
 	r.policy(r.file.Permissions, "permissions")
 	for name, t := range r.file.Tenants {
 		r.policy(t.Permissions, "tenants."+name+".permissions")

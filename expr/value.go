@@ -50,6 +50,23 @@ func numbers(v any) any {
 	return v
 }
 
+// Kind says in a word what a decoded value is.
+func Kind(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "text"
+	case bool:
+		return "true or false"
+	case map[string]any:
+		return "an object"
+	case []any:
+		return "a list"
+	}
+	return "a number"
+}
+
 // Nothing stands for what is not there yet, such as the output of a step that has not run. Its
 // fields are nothing too, it equals null, in a text it is empty and as JSON it is null.
 var Nothing any = nothing{}

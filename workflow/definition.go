@@ -141,11 +141,11 @@ type Asset struct {
 	Name      string          `json:"name"`
 	Partition string          `json:"partition,omitempty"` // template of the part of it that is made, such as a month
 	Metadata  json.RawMessage `json:"metadata,omitempty"`  // template of an object, such as {"row_count": …}
-	Checks    []Check         `json:"checks,omitempty"`
+	Checks    []Test          `json:"checks,omitempty"`
 }
 
-// Check is a condition that an asset is to meet.
-type Check struct {
+// Test is a condition that an asset is to meet.
+type Test struct {
 	Name  string `json:"name"`
 	That  string `json:"that"`            // an expression; false = it is not met
 	Warns bool   `json:"warns,omitempty"` // it is recorded only; else the node fails

@@ -30,8 +30,8 @@ type walker struct {
 	hands  *agent.Hands // nil until a tool is called
 	seen   agent.Seen
 	spent  Spent
-	busy   int // nodes that run, with the loops they stand in
-	work   int // nodes that have ended in this segment
+	busy   int  // nodes that run, with the loops they stand in
+	work   int  // nodes that have ended in this segment
 	next   bool // a new segment is to begin
 }
 

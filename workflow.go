@@ -1,0 +1,189 @@
+package orpine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/orpine-run/orpine/agent"
+	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/engine/embedded"
+	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/workflow"
+)
+
+// The kinds of the records of workflows.
+const (
+	keptKind  = "kept"  // outputs that are kept, by tenant and key
+	assetKind = "asset" // the newest materialization, by tenant, asset and partition
+)
+
+// workflows makes the program of workflows.
+func workflows(cfg Config, agents *agent.Set) *workflow.Walks {
+	w := workflow.Config{Agents: agents}
+	if l := cfg.late; l != nil {
+		w.Kept, w.Keep, w.Record = l.kept, l.keep, l.record
+	}
+	return workflow.New(w)
+}
+
+func (l *late) kept(ctx context.Context, id durable.RunID, key string) (k workflow.Kept, err error) {
+	r, err := l.wait(ctx)
+	if err != nil {
+		return k, err
+	}
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return k, err
+	}
+	record, err := r.store.Record(ctx, keptKind, store.KeyOf(run.Tenant, key))
+	if err != nil {
+		return k, err
+	}
+	if err := json.Unmarshal(record.Data, &k); err != nil {
+		return k, durable.Errorf(durable.CodeNotFound, "what was kept is damaged: %w", err)
+	}
+	return k, nil
+}
+
+func (l *late) keep(ctx context.Context, id durable.RunID, key string, k workflow.Kept) error {
+	return l.write(ctx, id, keptKind, k, key)
+}
+
+func (l *late) record(ctx context.Context, m workflow.Materialization) error {
+	return l.write(ctx, m.Run, assetKind, m, m.Asset, m.Partition)
+}
+
+// write keeps a value of a run under a key of its tenant.
+func (l *late) write(ctx context.Context, id durable.RunID, kind string, v any, key ...string) error {
+	r, err := l.wait(ctx)
+	if err != nil {
+		return err
+	}
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return r.journal.Write(ctx, store.RecordChange{Kind: kind, Key: store.KeyOf(slices.Concat([]string{run.Tenant}, key)...), Expect: store.AnyVersion, Data: data})
+}
+
+// Assets lists the newest materialization of every asset of a tenant, each partition by itself, in
+// the order of their names; asset narrows to one. What is damaged is left out.
+func (r *Reader) Assets(ctx context.Context, tenant, asset string) ([]workflow.Materialization, error) {
+	const page = 500
+	prefix := store.KeyOf(tenant) + "/"
+	if asset != "" {
+		prefix = store.KeyOf(tenant, asset) + "/"
+	}
+	list := []workflow.Materialization{}
+	for f := (store.RecordFilter{Prefix: prefix, Limit: page}); ; {
+		records, err := r.store.Records(ctx, assetKind, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range records {
+			var m workflow.Materialization
+			if one.Fault == nil && json.Unmarshal(one.Data, &m) == nil {
+				list = append(list, m)
+			}
+		}
+		if len(records) < page {
+			break
+		}
+		f.After = records[len(records)-1].Key
+	}
+	slices.SortFunc(list, func(a, b workflow.Materialization) int {
+		return cmp.Or(cmp.Compare(a.Asset, b.Asset), cmp.Compare(a.Partition, b.Partition))
+	})
+	return list, nil
+}
+
+// Progress is how far a run of a workflow has come: its newest segment is replayed, offline, with the
+// tools of cfg. Errors: not_found, invalid for a run of another program, one of durable.Block when
+// this build lacks something.
+func (r *Reader) Progress(ctx context.Context, cfg Config, id durable.RunID) (workflow.View, error) {
+	p, err := r.progress(ctx, cfg, id)
+	if err != nil {
+		return workflow.View{}, err
+	}
+	return p.View(), nil
+}
+
+func (r *Reader) progress(ctx context.Context, cfg Config, id durable.RunID) (*workflow.Progress, error) {
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if run.Program != workflow.Program {
+		return nil, durable.Errorf(durable.CodeInvalid, "run %s is of program %s, not of a workflow", id, run.Program)
+	}
+	agents, err := agent.NewSet(cfg.agents())
+	if err != nil {
+		return nil, err
+	}
+	var last *workflow.Progress
+	watched := workflows(cfg, agents).Observed(func(p *workflow.Progress) { last = p })
+	report, err := embedded.Replay(ctx, embedded.Source{Journal: r.journal, Run: run, Last: true}, append(agents.Programs(), watched))
+	if _, lacks := errors.AsType[*durable.BlockError](err); err != nil && (last == nil || !lacks) {
+		return nil, err
+	}
+	if report.Divergence != nil {
+		return nil, durable.Errorf(durable.CodeConflict, "run %s does not replay: %s", id, report.Divergence.Text())
+	}
+	return last, nil
+}
+
+// AgainRequest asks for a run of a workflow that does again what has failed.
+type AgainRequest struct {
+	ID   durable.RunID `json:"id,omitempty"`   // of the new run; chosen by the engine when empty
+	Name string        `json:"name,omitempty"` // that of the run when empty
+	From string        `json:"from,omitempty"` // this node, and what needs it, are run again too
+}
+
+// Again starts a run of the workflow of another run, with its definition and its results that are good:
+// what failed, was canceled or never ran is run. Errors: those of Progress, conflict while the run has not
+// ended, not_found for From.
+func (r *Runtime) Again(ctx context.Context, cfg Config, id durable.RunID, req AgainRequest) (durable.RunID, error) {
+	run, err := r.store.Run(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if !run.Status.Final() {
+		return "", durable.Errorf(durable.CodeConflict, "run %s is %s: wait for its end, or cancel it", id, run.Status)
+	}
+	p, err := r.progress(ctx, cfg, id)
+	if err != nil {
+		return "", err
+	}
+	in, err := p.Again(id, req.From)
+	if err != nil {
+		return "", err
+	}
+	input, err := json.Marshal(in)
+	if err != nil {
+		return "", err
+	}
+	definition, err := r.journal.Get(ctx, durable.Ref{Hash: run.Definition})
+	if err != nil {
+		return "", err
+	}
+	return r.engine.Start(ctx, durable.StartRequest{
+		ID: req.ID, Program: workflow.Program, Name: cmp.Or(req.Name, run.Name), Input: input, Definition: definition,
+		Queue: run.Queue, Priority: run.Priority, Tenant: run.Tenant, Share: run.Share,
+	})
+}
+
+// StartWorkflow starts a run of a workflow.
+func (r *Runtime) StartWorkflow(ctx context.Context, d *workflow.Definition, in workflow.Input) (durable.RunID, error) {
+	req, err := workflow.Start(d, in)
+	if err != nil {
+		return "", err
+	}
+	return r.engine.Start(ctx, req)
+}

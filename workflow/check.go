@@ -1,0 +1,574 @@
+package workflow
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/orpine-run/orpine/expr"
+)
+
+// Check finds what is wrong with a definition before it is run, as far as that can be known: beyond
+// what no run could be started with, steps that are never reached, steps that do not run before the one that
+// speaks of them, fields that there are not and values of the wrong kind.
+func Check(d *Definition) []Problem {
+	_, problems := checked(d)
+	return problems
+}
+
+// checked is Check, and what is known of the output.
+func checked(d *Definition) (*expr.Shape, []Problem) {
+	g, problems := compile(d)
+	c := &checking{graph: g, outputs: map[string]*expr.Shape{}, checkers: map[string]*expr.Checker{}}
+	if len(problems) > 0 {
+		return nil, problems // what follows would only repeat them
+	}
+	c.input = expr.ShapeOf(d.Input)
+	for key, k := range sorted(d.State) {
+		if c.state == nil {
+			c.state = map[string]*expr.Shape{}
+		}
+		c.state[key] = k.shape()
+	}
+	c.body(g.body)
+	out := c.output()
+	c.reach(g.body)
+	c.writers()
+	return out, c.problems
+}
+
+// checking is the work on one definition.
+type checking struct {
+	graph    *graph
+	problems []Problem
+	input    *expr.Shape
+	state    map[string]*expr.Shape
+	outputs  map[string]*expr.Shape // of nodes that were looked at
+	checkers map[string]*expr.Checker
+}
+
+func (c *checking) add(path, message, hint string) {
+	c.problems = append(c.problems, Problem{Path: path, Message: message, Hint: hint})
+}
+
+// shape is what is known of a key of the state: what it begins with may be replaced by anything.
+func (k Key) shape() *expr.Shape {
+	switch k.Merge {
+	case Append, Union:
+		return &expr.Shape{Kind: "array"}
+	case Sum, Max, Min:
+		return &expr.Shape{Kind: "number"}
+	case "", Reject, Replace:
+	}
+	return nil
+}
+
+// body checks nodes in an order in which what they speak of comes first.
+func (c *checking) body(b *body) {
+	for _, n := range b.sequence() {
+		c.node(n)
+		c.outputs[n.ID] = c.outputOf(n)
+	}
+}
+
+// sequence is the nodes of a body, each behind what it needs.
+func (b *body) sequence() []*node {
+	if b.ordered {
+		return b.nodes
+	}
+	list := make([]*node, 0, len(b.nodes))
+	left := make([]int, len(b.nodes))
+	for i, n := range b.nodes {
+		if left[i] = len(n.needs); left[i] == 0 {
+			list = append(list, n)
+		}
+	}
+	for i := 0; i < len(list); i++ {
+		for _, j := range list[i].feeds {
+			if left[j]--; left[j] == 0 {
+				list = append(list, b.nodes[j])
+			}
+		}
+	}
+	return list
+}
+
+// node checks the expressions of a node.
+func (c *checking) node(n *node) {
+	c.want(n, n.If, ".if", "boolean")
+	if n.ForEach != "" {
+		c.want(n, n.ForEach, ".for_each", "array")
+	}
+	c.verb(n)
+	c.values(n, n.Save, ".save")
+	if n.Cache != nil {
+		c.text(n, n.Cache.Key, ".cache.key")
+	}
+	if a := n.Asset; a != nil {
+		c.text(n, a.Partition, ".asset.partition")
+		c.template(n, a.Metadata, ".asset.metadata")
+		for i, check := range a.Checks {
+			c.want(n, check.That, fmt.Sprintf(".asset.checks[%d].that", i), "boolean")
+		}
+	}
+	if n.undo != nil {
+		c.want(n.undo, n.undo.If, ".if", "boolean")
+		c.verb(n.undo)
+	}
+}
+
+func (c *checking) verb(n *node) {
+	switch n.verb {
+	case VerbAgent:
+		c.text(n, n.Prompt, ".prompt")
+	case VerbTool:
+		c.template(n, n.With, ".with")
+	case VerbWorkflow:
+		c.template(n, n.With, ".with")
+		c.with(n)
+	case VerbHuman:
+		c.text(n, n.Human.Ask, ".human.ask")
+		c.template(n, n.Human.Show, ".human.show")
+	case VerbWait:
+		c.text(n, n.Wait.For, ".wait")
+		c.text(n, n.Wait.Until, ".wait.until")
+		if n.Wait.For != "" && !strings.Contains(n.Wait.For, "${{") {
+			if _, ok := expr.ParseDuration(n.Wait.For); !ok {
+				c.add(n.path+".wait", fmt.Sprintf("%q is no duration", n.Wait.For), "write one such as 30s, 15m, 1h30m or 3d")
+			}
+		}
+		c.want(n, n.Wait.If, ".wait.if", "boolean")
+	case VerbSet:
+		c.values(n, n.Set, ".set")
+	case VerbLoop:
+		c.body(n.inner)
+		inner := n.inner.nodes[len(n.inner.nodes)-1]
+		c.wantAt(inner, n.Loop.Until, n.path+".loop.until", "boolean")
+		if n.Loop.Output != "" {
+			c.wantAt(inner, n.Loop.Output, n.path+".loop.output", "")
+		}
+	case VerbSwitch:
+		for i, one := range n.Switch.Cases {
+			c.want(n, one.If, fmt.Sprintf(".switch[%d].if", i), "boolean")
+		}
+	case VerbPlan:
+		c.text(n, n.Plan.Goal, ".plan.goal")
+	}
+}
+
+// with holds what a workflow is called with against its input.
+func (c *checking) with(n *node) {
+	called := expr.ShapeOf(c.graph.def.Workflows[n.Workflow].Input)
+	if called == nil || called.Fields == nil {
+		return
+	}
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(n.With, &given); err != nil && len(n.With) > 0 {
+		return // it is an expression
+	}
+	for name := range sorted(given) {
+		if _, ok := called.Fields[name]; !ok {
+			c.add(n.path+".with."+name, fmt.Sprintf("workflow %s has no input %q", n.Workflow, name), hint(name, slices.Sorted(maps.Keys(called.Fields))))
+		}
+	}
+	var schema struct {
+		Required []string `json:"required"`
+	}
+	_ = json.Unmarshal(c.graph.def.Workflows[n.Workflow].Input, &schema) // it was read before
+	for _, name := range schema.Required {
+		if _, ok := given[name]; !ok {
+			c.add(n.path, fmt.Sprintf("workflow %s needs the input %q", n.Workflow, name), "add with: { "+name+": … }")
+		}
+	}
+}
+
+// outputOf is what is known of the output of a node.
+func (c *checking) outputOf(n *node) *expr.Shape {
+	one := c.single(n)
+	if n.ForEach != "" {
+		return &expr.Shape{Kind: "array", Item: one}
+	}
+	return one
+}
+
+func (c *checking) single(n *node) *expr.Shape {
+	if len(n.Output) > 0 {
+		return expr.ShapeOf(n.Output)
+	}
+	text := &expr.Shape{Kind: "string"}
+	switch n.verb {
+	case VerbAgent:
+		if d := c.graph.def.Agents[n.Agent]; len(d.Output) > 0 {
+			return expr.ShapeOf(d.Output)
+		}
+		return text
+	case VerbWorkflow:
+		out, _ := checked(c.graph.def.Workflows[n.Workflow]) // its own problems are told where it stands
+		return out
+	case VerbHuman:
+		if len(n.Human.Form) > 0 {
+			return expr.ShapeOf(n.Human.Form)
+		}
+		return &expr.Shape{Kind: "object", Fields: map[string]*expr.Shape{"action": text, "comment": text, "value": nil}}
+	case VerbSet:
+		fields := map[string]*expr.Shape{}
+		for key := range sorted(n.Set) {
+			fields[key] = nil
+		}
+		return &expr.Shape{Kind: "object", Fields: fields}
+	case VerbLoop:
+		if n.Loop.Output != "" {
+			s, _ := c.checker(n.inner.nodes[len(n.inner.nodes)-1], "").Check(bare(n.Loop.Output))
+			return s
+		}
+		if made := n.inner.maker(); made != nil {
+			return c.outputs[made.ID]
+		}
+	case VerbSwitch:
+		return text
+	}
+	return nil
+}
+
+// output checks the output of the workflow and says what is known of it.
+func (c *checking) output() *expr.Shape {
+	if len(c.graph.def.Output) == 0 {
+		if n := c.graph.body.maker(); n != nil {
+			return c.outputs[n.ID]
+		}
+		return nil
+	}
+	return c.templateAt(nil, c.graph.def.Output, "output")
+}
+
+// checker is what checks the expressions of a node (nil = those of the workflow) at a field.
+func (c *checking) checker(n *node, at string) *expr.Checker {
+	key := at
+	vars := map[string]*expr.Shape{"input": c.input, "state": {Kind: "object", Fields: c.state}, "run": runShape(), "steps": c.visible(n)}
+	if c.state == nil {
+		delete(vars, "state")
+	}
+	if n != nil {
+		key = n.path + at
+		if n.ForEach != "" && at != ".for_each" && at != ".if" {
+			vars["index"], vars["item"] = &expr.Shape{Kind: "number"}, c.itemOf(n)
+		}
+		if n.body.in != nil {
+			vars["round"] = &expr.Shape{Kind: "number"}
+		}
+		switch {
+		case strings.HasPrefix(at, ".save"), strings.HasPrefix(at, ".asset"):
+			vars["output"] = c.single(n)
+		case strings.HasSuffix(n.path, ".compensate"):
+			vars["output"] = nil
+		case at == ".wait.if":
+			vars["event"] = nil
+		}
+	}
+	if made, ok := c.checkers[key]; ok {
+		return made
+	}
+	made := expr.NewChecker(vars)
+	c.checkers[key] = made
+	return made
+}
+
+func runShape() *expr.Shape {
+	text := &expr.Shape{Kind: "string"}
+	return &expr.Shape{Kind: "object", Fields: map[string]*expr.Shape{"id": text, "workflow": text, "tenant": text, "started": text}}
+}
+
+// itemOf is what is known of an item of a for_each.
+func (c *checking) itemOf(n *node) *expr.Shape {
+	s, err := c.checker(n, ".for_each").Check(bare(n.ForEach))
+	if err != nil || s == nil {
+		return nil
+	}
+	return s.Item
+}
+
+// visible is steps, as a node sees it: those of its body and of the loops around it that run before
+// it, and in a loop those of the round before.
+func (c *checking) visible(n *node) *expr.Shape {
+	s := &expr.Shape{Kind: "object", Fields: map[string]*expr.Shape{}}
+	text := &expr.Shape{Kind: "string"}
+	failed := &expr.Shape{Kind: "object", Fields: map[string]*expr.Shape{"code": text, "reason": text, "message": text}}
+	show := func(o *node) {
+		view := &expr.Shape{Kind: "object", Fields: map[string]*expr.Shape{"output": c.outputs[o.ID], "status": text, "error": failed}}
+		s.Fields[o.ID], s.Fields[strings.ReplaceAll(o.ID, "-", "_")] = view, view
+	}
+	if n == nil {
+		for _, o := range c.graph.body.nodes {
+			show(o)
+		}
+		return s
+	}
+	for at := n; at != nil; at = at.body.in {
+		for _, o := range at.seen() {
+			show(o)
+		}
+	}
+	return s
+}
+
+// seen are the nodes of its body that a node may speak of.
+func (n *node) seen() []*node {
+	if n.body.in != nil || n.body.ordered && n.body.goesBack() {
+		return n.body.nodes
+	}
+	if n.body.ordered {
+		return n.body.nodes[:n.index+1]
+	}
+	list := []*node{n}
+	met := map[int]bool{n.index: true}
+	for look := slices.Clone(n.needs); len(look) > 0; {
+		i := look[len(look)-1]
+		look = look[:len(look)-1]
+		if !met[i] {
+			met[i] = true
+			list = append(list, n.body.nodes[i])
+			look = append(look, n.body.nodes[i].needs...)
+		}
+	}
+	return list
+}
+
+// goesBack reports whether a goto of an ordered body leads back.
+func (b *body) goesBack() bool {
+	for _, n := range b.nodes {
+		for _, to := range n.gotos() {
+			if i := slices.IndexFunc(b.nodes, func(o *node) bool { return o.ID == to }); i >= 0 && i <= n.index {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// gotos are the nodes that a node may go on with, by name.
+func (n *node) gotos() []string {
+	var list []string
+	if n.OnError.Goto != "" {
+		list = append(list, n.OnError.Goto)
+	}
+	if n.Switch != nil {
+		for _, one := range n.Switch.Cases {
+			list = append(list, one.Goto)
+		}
+	}
+	return list
+}
+
+// want checks an expression whose value is to be of a kind; "" = any.
+func (c *checking) want(n *node, text, at, kind string) {
+	c.check(n, at, text, n.path+at, kind)
+}
+
+// wantAt is want for an expression that stands at another place.
+func (c *checking) wantAt(n *node, text, path, kind string) { c.check(n, "", text, path, kind) }
+
+func (c *checking) check(n *node, at, text, path, kind string) *expr.Shape {
+	if text == "" {
+		return nil
+	}
+	s, err := c.checker(n, at).Check(bare(text))
+	switch {
+	case err != nil:
+		c.refuse(n, path, bare(text), err)
+	case kind != "" && s != nil && s.Kind != "" && s.Kind != kind:
+		c.add(path, fmt.Sprintf("%s is %s, where %s is wanted", bare(text), s, &expr.Shape{Kind: kind}), "")
+	}
+	return s
+}
+
+// field finds what a checker says there is not.
+var undefined = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`undefined field '([^']*)'`) })
+
+// refuse adds what is wrong with an expression, with what was meant where that can be guessed.
+func (c *checking) refuse(n *node, path, text string, err error) {
+	m := undefined().FindStringSubmatch(err.Error())
+	if m == nil {
+		c.add(path, err.Error(), "")
+		return
+	}
+	name := m[1]
+	if !strings.Contains(text, "steps."+name) {
+		c.add(path, fmt.Sprintf("%s: there is no field %q", text, name), hint(name, c.fieldsIn(n)))
+		return
+	}
+	if o, ok := c.graph.nodes[name]; ok && n != nil {
+		switch {
+		case o.body != n.body:
+			c.add(path, fmt.Sprintf("step %s is within %s, and is not seen from here", name, o.body.in.ID), "speak of steps."+o.body.in.ID)
+		case n.body.ordered:
+			c.add(path, fmt.Sprintf("step %s runs after %s", name, n.ID), "move it before it")
+		default:
+			c.add(path, fmt.Sprintf("step %s may not have run yet: %s does not need it", name, n.ID), "add "+name+" to its needs")
+		}
+		return
+	}
+	c.add(path, fmt.Sprintf("unknown step %q", name), hint(name, slices.Sorted(maps.Keys(c.visible(n).Fields))))
+}
+
+// fieldsIn are the fields that an expression of a node may have meant.
+func (c *checking) fieldsIn(n *node) []string {
+	known := map[string]bool{}
+	var add func(s *expr.Shape, depth int)
+	add = func(s *expr.Shape, depth int) {
+		if s == nil || depth > 4 {
+			return
+		}
+		for name, f := range s.Fields {
+			known[name] = known[name] || depth > 0
+			add(f, depth+1)
+		}
+		add(s.Item, depth)
+	}
+	add(c.visible(n), 0)
+	add(c.input, 1)
+	add(&expr.Shape{Fields: c.state}, 1)
+	return slices.Sorted(maps.Keys(maps.Collect(func(yield func(string, bool) bool) {
+		for name, deep := range known {
+			if deep && !yield(name, true) {
+				return
+			}
+		}
+	})))
+}
+
+func (c *checking) values(n *node, values Values, at string) {
+	for key, v := range sorted(values) {
+		c.template(n, v, at+"."+key)
+	}
+}
+
+func (c *checking) text(n *node, text, at string) {
+	if strings.Contains(text, "${{") {
+		data, _ := json.Marshal(text) // a text marshals
+		c.template(n, data, at)
+	}
+}
+
+func (c *checking) template(n *node, value json.RawMessage, at string) {
+	c.templateAt(n, value, at)
+}
+
+// templateAt checks the expressions within a value, and says what is known of it.
+func (c *checking) templateAt(n *node, value json.RawMessage, at string) *expr.Shape {
+	v, err := expr.Decode(value)
+	if err != nil {
+		return nil
+	}
+	path, field := at, at
+	if n != nil {
+		path = n.path + at
+		if first, _, ok := strings.Cut(strings.TrimPrefix(at, "."), "."); ok {
+			field = "." + first
+		}
+	}
+	return c.within(n, field, path, v)
+}
+
+func (c *checking) within(n *node, field, path string, v any) *expr.Shape {
+	switch v := v.(type) {
+	case string:
+		var whole *expr.Shape
+		parts := 0
+		_ = expr.Split(v, func(string) { parts++ }, func(source string, _ int) error { // compile has refused what cannot be split
+			parts++
+			whole = c.check(n, field, source, path, "")
+			return nil
+		})
+		if parts == 1 && strings.HasPrefix(strings.TrimSpace(v), "${{") {
+			return whole
+		}
+		return &expr.Shape{Kind: "string"}
+	case map[string]any:
+		s := &expr.Shape{Kind: "object", Fields: map[string]*expr.Shape{}}
+		for name, one := range sorted(v) {
+			s.Fields[name] = c.within(n, field, path+"."+name, one)
+		}
+		return s
+	case []any:
+		s := &expr.Shape{Kind: "array"}
+		for i, one := range v {
+			s.Item = c.within(n, field, fmt.Sprintf("%s[%d]", path, i), one)
+		}
+		if len(v) != 1 {
+			s.Item = nil
+		}
+		return s
+	case bool:
+		return &expr.Shape{Kind: "boolean"}
+	case nil:
+		return nil
+	}
+	return &expr.Shape{Kind: "number"}
+}
+
+// reach finds the nodes of an ordered body that no way leads to.
+func (c *checking) reach(b *body) {
+	if b.ordered {
+		reached := make([]bool, len(b.nodes))
+		look := []int{0}
+		for len(look) > 0 {
+			i := look[len(look)-1]
+			look = look[:len(look)-1]
+			if i >= len(b.nodes) || reached[i] {
+				continue
+			}
+			reached[i] = true
+			n := b.nodes[i]
+			for _, to := range n.gotos() {
+				if j := slices.IndexFunc(b.nodes, func(o *node) bool { return o.ID == to }); j >= 0 {
+					look = append(look, j)
+				}
+			}
+			always := n.Switch != nil && n.If == "" && n.Switch.Cases[len(n.Switch.Cases)-1].If == ""
+			if !always {
+				look = append(look, i+1)
+			}
+		}
+		for i, n := range b.nodes {
+			if !reached[i] {
+				c.add(n.path, fmt.Sprintf("step %s is never reached", n.ID), "no goto leads to it, and the switch before it always goes elsewhere")
+			}
+		}
+	}
+	for _, n := range b.nodes {
+		if n.If == "false" {
+			c.add(n.path+".if", fmt.Sprintf("step %s is never reached: its if is false", n.ID), "remove the step, or its if")
+		}
+		if n.inner != nil {
+			c.reach(n.inner)
+		}
+	}
+}
+
+// writers finds nodes that surely write a key at the same time.
+func (c *checking) writers() {
+	wrote := map[string][]*node{}
+	for _, n := range c.graph.order {
+		keys := map[string]bool{}
+		for _, values := range []Values{n.Save, n.Set} {
+			for key := range sorted(values) {
+				keys[key] = true
+			}
+		}
+		for key := range sorted(keys) {
+			if m := c.graph.def.State[key].Merge; m != "" && m != Reject {
+				continue
+			}
+			for _, o := range wrote[key] {
+				if n.If == "" && o.If == "" && !n.called && !o.called && (writer{node: n, item: -1}).beside(writer{node: o, item: -1}) {
+					c.add(n.path, fmt.Sprintf("steps %s and %s write state %q at the same time", o.ID, n.ID, key), "let one need the other, or say state: { "+key+": { merge: append } } or another merge")
+				}
+			}
+			wrote[key] = append(wrote[key], n)
+		}
+	}
+}
