@@ -26,14 +26,21 @@ func walk(fields []field, path string, visit func(path string, f field)) {
 			here += ".0"
 		}
 		walk(f.fields, here, visit)
+		if f.is == steps && !strings.Contains(path, "steps") { // loops have the same again
+			walk(append([]field{stepID()}, stepFields()...), here+".0", visit)
+		}
 	}
 }
 
 func TestFieldsAreDocumentedAndNamedOnce(t *testing.T) {
 	seen := map[string]bool{}
-	reference, err := os.ReadFile("../docs/config.md")
-	if err != nil {
-		t.Fatal(err)
+	var reference []byte
+	for _, page := range []string{"config", "workflows", "triggers"} {
+		data, err := os.ReadFile("../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		reference = append(reference, data...)
 	}
 	walk(fileFields(), "", func(path string, f field) {
 		if seen[path] {
@@ -49,7 +56,7 @@ func TestFieldsAreDocumentedAndNamedOnce(t *testing.T) {
 			}
 		}
 		if !strings.Contains(string(reference), "`"+f.name+"`") {
-			t.Errorf("docs/config.md does not name `%s` (%s)", f.name, path)
+			t.Errorf("the pages of the format do not name `%s` (%s)", f.name, path)
 		}
 	})
 }
@@ -85,6 +92,8 @@ func TestFieldsAreThoseOfTheGoTypes(t *testing.T) {
 				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price", "declared", "above"}, "tools": {"name"}}[name])
 			case sub.is == object && sub.fields != nil:
 				compare(sub.fields, inner, join(path, name), map[string][]string{"permissions": {"tenant", "only"}}[name])
+			case sub.is == steps && !strings.Contains(path, "steps"):
+				compare(append([]field{stepID()}, stepFields()...), reflect.TypeFor[Step](), join(path, name), nil)
 			case sub.is == rows:
 				compare(sub.fields, inner.Elem(), join(path, name), nil)
 			}
@@ -114,6 +123,8 @@ func TestEveryFieldAgreesWithTheJSONSchema(t *testing.T) {
 		"30s", "1.5h", "3d", "3d4h", "-3s", "3x", ".5h", "d", "${N}", "read", "reject", "ask", "${E}", "[]", "[a]", "[a, b]", "[3]", `[""]`, "[[a]]", "{}",
 		"{a: string}", "{a: 3}", "{a: [string]}", "{a: {b: string}}", "{a: {}}", "{a: a.csv}", `{"9": x}`, `{"a b": x}`, "{schema: {type: object}}",
 		"{use: openai/x}", "{attempts: 3}", "{attempts: 3, other: 1}", "{input: 1, output: 2}", "{input: 1}", "{a: {model: openai/x}}", "{a: openai/x}",
+		"[{id: a, wait: 1m}]", "{a: {wait: 1m}}", "{a: {steps: [{id: a, wait: 1m}]}}", "[2s, 5s]", "[{goto: end}]", "[{name: x, that: y}]", "{steps: [{id: b, wait: 1m}], max: 3}",
+		"{goal: x, planner: y}", "{tool: x}", "append", "continue", "inputs", "[inputs]",
 		"{a: {use: openai/x}}", "[{after: 4h, to: [x]}]", "GET", "path", "http", "none", "on", "{user: u, password: p}", "{a: {permissions: {deny: [x]}}}", "[{after: 4h}]", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
 	}
 	env := func(name string) (string, bool) {
@@ -179,17 +190,21 @@ func document(fields []field, path []string, value, indent string) string {
 		switch {
 		case f.name == path[0] && f.is == table && len(rest) > 0:
 			fmt.Fprintf(&b, "%s%s:\n%sz:%s", indent, f.name, below, document(f.fields, rest[1:], value, below+"  "))
+		case f.name == path[0] && f.is == steps && len(rest) > 0:
+			fmt.Fprintf(&b, "%s%s:\n%s-%s", indent, f.name, below, document(append([]field{stepID()}, stepFields()...), rest[1:], value, below+"  "))
 		case f.name == path[0] && f.is == rows && len(rest) > 0:
 			fmt.Fprintf(&b, "%s%s:\n%s-%s", indent, f.name, below, document(f.fields, rest[1:], value, below+"  "))
 		case f.name == path[0]:
 			fmt.Fprintf(&b, "%s%s:%s", indent, f.name, document(f.fields, rest, value, below))
-		case f.required && f.is == table:
-			fmt.Fprintf(&b, "%s%s: { z: { model: openai/x } }\n", indent, f.name)
+		case f.required && f.is == steps:
+			fmt.Fprintf(&b, "%s%s: [{ id: z, wait: 1m }]\n", indent, f.name)
+		case f.required && f.is == rows:
+			fmt.Fprintf(&b, "%s%s: [{ goto: end }]\n", indent, f.name)
 		case f.required && f.is == duration:
 			fmt.Fprintf(&b, "%s%s: 1h\n", indent, f.name)
 		case f.required && f.is == texts:
 			fmt.Fprintf(&b, "%s%s: [x]\n", indent, f.name)
-		case f.required && f.is == number:
+		case f.required && (f.is == number || f.is == count):
 			fmt.Fprintf(&b, "%s%s: 1\n", indent, f.name)
 		case f.required:
 			fmt.Fprintf(&b, "%s%s: openai/x\n", indent, f.name)

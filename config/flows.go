@@ -32,7 +32,7 @@ func (r *refs) workflow(e entry) {
 	r.eachStep(w.Steps, at+".steps", func(s Step, path string) {
 		fine = r.stepNames(s, path) && fine
 	})
-	if !fine || len(r.problems) > 0 {
+	if !fine || slices.ContainsFunc(r.problems, func(p Problem) bool { return strings.HasPrefix(p.Path, at+".") }) {
 		return // the rest would repeat it
 	}
 	for _, p := range workflow.Check(r.file.definition(e.name, w)) {
