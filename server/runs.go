@@ -19,6 +19,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // body is a request or an answer that is all body.
@@ -161,6 +162,9 @@ func (s *Server) request(ctx context.Context, in client.StartRun) (req durable.S
 	if err != nil {
 		return req, err
 	}
+	if in.Program == workflow.Program {
+		return s.workflowRequest(ctx, in, tenant)
+	}
 	said := 0
 	for _, is := range []bool{in.Agent != "", in.Definition != nil, in.Program != ""} {
 		if is {
@@ -192,6 +196,34 @@ func (s *Server) request(ctx context.Context, in client.StartRun) (req durable.S
 	}
 	req.ID, req.Queue, req.Priority, req.Tenant = in.ID, in.Queue, in.Priority, tenant
 	return req, nil
+}
+
+// workflowRequest is request for a workflow that comes with it.
+func (s *Server) workflowRequest(ctx context.Context, in client.StartRun, tenant string) (durable.StartRequest, error) {
+	switch {
+	case in.Definition == nil || in.Agent != "" || in.Text != "":
+		return durable.StartRequest{}, durable.Errorf(durable.CodeInvalid, "a workflow comes with its definition, and is given an input")
+	case !who(ctx).May(access.AgentsWrite):
+		return durable.StartRequest{}, durable.Errorf(durable.CodeDenied, "token %s may not bring a workflow with it, which could name whatever is on this machine: that takes the scope %s", who(ctx).Name, access.AgentsWrite)
+	}
+	d, err := workflow.Decode(in.Definition)
+	if err != nil {
+		return durable.StartRequest{}, err
+	}
+	var input workflow.Input
+	if err := json.Unmarshal(orNull(in.Input), &input); err != nil {
+		return durable.StartRequest{}, durable.Errorf(durable.CodeInvalid, "the input of a workflow: %w", err)
+	}
+	req, err := workflow.Start(d, workflow.Input{Input: input.Input, Select: input.Select})
+	req.ID, req.Name, req.Queue, req.Priority, req.Tenant = in.ID, cmp.Or(in.Name, req.Name), in.Queue, in.Priority, tenant
+	return req, err
+}
+
+func orNull(data json.RawMessage) json.RawMessage {
+	if len(data) == 0 {
+		return json.RawMessage("null")
+	}
+	return data
 }
 
 // Started is what became of one run of a batch.

@@ -187,7 +187,8 @@ func TestJoins(t *testing.T) {
 		t.Errorf("the loser was waited for: %s", took)
 	}
 	two := &workflow.Definition{Body: workflow.Body{Nodes: []workflow.Node{
-		says("a", "a"), says("b", "b"), {ID: "c", Tool: "fails", OnError: workflow.OnError{Continue: false}},
+		says("a", "a"), says("b", "b"),
+		{ID: "c", Tool: "fails", OnError: workflow.OnError{Continue: false}},
 		{ID: "most", Needs: []string{"a", "b", "c"}, Join: workflow.Join{Count: 2}, Tool: "echo", With: json.RawMessage(`{"say":"most"}`)},
 		{ID: "every", Needs: []string{"a", "c"}, Tool: "echo", With: json.RawMessage(`{"say":"never"}`)},
 		{ID: "done", Needs: []string{"a", "c"}, Join: workflow.Join{Rule: workflow.JoinDone}, Tool: "echo", With: json.RawMessage(`{"say":"done ${{ steps.c.error.code }}"}`)},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
@@ -70,10 +71,19 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	}
 	l := listing{single: true, names: []string{f.Name}, values: []any{f}}
 	if a.flags.Output == "table" || a.flags.Output == "wide" {
-		_, err := fmt.Fprintf(a.stdout, "%s: ok, %s, %s\n", c.File, counted(len(f.Agents), "agent"), counted(len(f.Tools), "tool"))
+		_, err := fmt.Fprintf(a.stdout, "%s: ok, %s\n", c.File, parts(f))
 		return err
 	}
 	return a.print(l)
+}
+
+// parts says what a file has.
+func parts(f *config.File) string {
+	list := []string{counted(len(f.Agents), "agent"), counted(len(f.Tools), "tool")}
+	if n := len(f.Workflows); n > 0 {
+		list = append(list, counted(n, "workflow"))
+	}
+	return strings.Join(list, ", ")
 }
 
 // printProblems prints the faults of a file in the formats for programs; people read them
@@ -99,13 +109,15 @@ func (a *app) checkFile(path string) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range f.AgentNames() {
-		d, err := a.definition(path+"#"+name, "")
+	for _, name := range runnable(f) {
+		w, err := a.work(path+"#"+name, "")
 		if err != nil {
 			return nil, err
 		}
-		if err := scriptThere(d.Model); err != nil {
-			return nil, err
+		for _, model := range w.models() {
+			if err := scriptThere(model); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return f, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,20 +10,20 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
-	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 type runCmd struct {
-	File   string   `arg:"" help:"YAML file, with #NAME for one of several agents; with --server also the name of an agent there." placeholder:"FILE[#NAME]"`
-	Input  []string `arg:"" optional:"" help:"What to say to the agent; - or nothing reads standard input."`
+	File   string   `arg:"" help:"YAML file, with #NAME for one of several agents and workflows; with --server also the name of an agent there." placeholder:"FILE[#NAME]"`
+	Input  []string `arg:"" optional:"" help:"What to say to the agent, - or nothing reads standard input; for a workflow NAME=VALUE for each field, a JSON object, @FILE or -."`
+	Select []string `help:"Steps or assets of a workflow that are run; +NAME is one with all it needs, NAME+ with all that needs it." placeholder:"NAME"`
 	Model  string   `help:"Use this model instead of the file's." placeholder:"PROVIDER/NAME"`
 	Name   string   `help:"Name of the run; the agent's when absent."`
 	Answer string   `help:"Answer the first question with this." placeholder:"TEXT"`
@@ -43,6 +44,8 @@ Examples:
   orpine run agent.yaml "What is new?"
   orpine run agents.yaml#reviewer < diff.txt
   orpine run agent.yaml hello --model builtin/outline -o json
+  orpine run shop.yaml#report month=2026-10 limit=100
+  orpine run etl.yaml --select +monthly_orders month=2018-02
   orpine run --server http://127.0.0.1:7420 reviewer "Look at this."`
 }
 
@@ -54,32 +57,28 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if a.far() {
 		return c.runFar(ctx, a)
 	}
-	d, err := a.definition(c.File, c.Model)
+	w, err := a.work(c.File, c.Model)
 	if err != nil {
 		return err
 	}
-	input, err := c.input(a)
+	req, err := w.request(c, a)
 	if err != nil {
 		return err
 	}
-	if err := a.checkModel(d.Model); err != nil {
-		return err
+	for _, name := range w.models() {
+		if err := a.checkModel(name); err != nil {
+			return err
+		}
 	}
+	req.Name = cmp.Or(c.Name, req.Name)
+	req.ID = orpine.NewRunID()
 	rt, err := a.openTo(ctx, c.Detach)
 	if errors.Is(err, durable.ErrConflict) {
-		return c.runOther(ctx, a, d, input)
+		return c.runOther(ctx, a, req)
 	}
 	if err != nil {
 		return err
 	}
-	req, err := agent.Start(d, input)
-	if err != nil {
-		return closing(err, rt)
-	}
-	if c.Name != "" {
-		req.Name = c.Name
-	}
-	req.ID = orpine.NewRunID()
 	begin := func() error {
 		return a.start(ctx, rt, req)
 	}
@@ -110,18 +109,23 @@ func (c *runCmd) runFar(ctx context.Context, a *app) error {
 			return durable.Errorf(durable.CodeInvalid, "--model goes with a file: agent %s is the server's, and so is its model", c.File)
 		}
 		req.Agent = c.File
+		var err error
+		if req.Text, err = c.input(a); err != nil {
+			return err
+		}
 	} else {
-		d, err := a.definition(c.File, c.Model)
+		w, err := a.work(c.File, c.Model)
 		if err != nil {
 			return err
 		}
-		if req.Definition, err = json.Marshal(d); err != nil {
+		start, err := w.request(c, a)
+		if err != nil {
 			return err
 		}
-	}
-	var err error
-	if req.Text, err = c.input(a); err != nil {
-		return err
+		if req, err = startRun(start); err != nil {
+			return err
+		}
+		req.Name = c.Name
 	}
 	far, err := a.dial()
 	if err != nil {
@@ -145,8 +149,8 @@ func (c *runCmd) runFar(ctx context.Context, a *app) error {
 var agentName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // runOther starts the run in the process that owns the data directory, and looks on.
-func (c *runCmd) runOther(ctx context.Context, a *app, d agent.Definition, input string) error {
-	definition, err := json.Marshal(d)
+func (c *runCmd) runOther(ctx context.Context, a *app, req durable.StartRequest) error {
+	start, err := startRun(req)
 	if err != nil {
 		return err
 	}
@@ -154,7 +158,7 @@ func (c *runCmd) runOther(ctx context.Context, a *app, d agent.Definition, input
 	if err != nil {
 		return err
 	}
-	run, err := door.Start(ctx, client.StartRun{ID: orpine.NewRunID(), Definition: definition, Text: input, Name: c.Name})
+	run, err := door.Start(ctx, start)
 	if err = closing(err, door); err != nil {
 		return err
 	}
@@ -180,30 +184,11 @@ func (a *app) start(ctx context.Context, rt *owned, req durable.StartRequest) er
 
 // definition reads the agent that FILE[#NAME] names.
 func (a *app) definition(ref, modelName string) (agent.Definition, error) {
-	path, name, named := strings.Cut(ref, "#")
-	f, err := config.Load(path, a.env)
-	if err != nil {
-		return agent.Definition{}, err
+	w, err := a.work(ref, modelName)
+	if err == nil && w.flow != nil {
+		err = durable.Errorf(durable.CodeInvalid, "%s is a workflow: name an agent", ref)
 	}
-	names := f.AgentNames()
-	if !named {
-		if len(names) != 1 {
-			return agent.Definition{}, durable.Errorf(durable.CodeInvalid, "%s has %d agents; name one: %s#%s", path, len(names), path, strings.Join(names, ", #"))
-		}
-		name = names[0]
-	}
-	if !slices.Contains(names, name) {
-		return agent.Definition{}, durable.Errorf(durable.CodeNotFound, "%s has no agent %q; it has %s", path, name, strings.Join(names, ", "))
-	}
-	gear, err := a.outfit()
-	if err != nil {
-		return agent.Definition{}, err
-	}
-	d, err := gear.Definition(f, name)
-	if modelName != "" {
-		d.Model = modelName
-	}
-	return d, err
+	return w.agent, err
 }
 
 // input is what the agent is told: the arguments, or standard input.
@@ -259,13 +244,32 @@ func outputText(r durable.Run) (string, error) {
 		return answer.Text, err
 	case cost.Name:
 		return costText(r.Output)
+	case workflow.Program:
+		return workflowText(r)
 	}
+	return jsonText(r.Output)
+}
+
+// workflowText is what a person reads of the output of a workflow.
+func workflowText(r durable.Run) (string, error) {
+	var out workflow.Outcome
+	if err := json.Unmarshal(r.Output, &out); err != nil {
+		return "", err
+	}
+	if len(out.Output) == 0 {
+		return "", nil
+	}
+	return jsonText(out.Output)
+}
+
+// jsonText is a text of JSON as it is, and other JSON as JSON.
+func jsonText(data json.RawMessage) (string, error) {
 	var v any
-	if err := json.Unmarshal(r.Output, &v); err != nil {
+	if err := json.Unmarshal(data, &v); err != nil {
 		return "", err
 	}
 	if text, ok := v.(string); ok {
 		return text, nil
 	}
-	return string(r.Output), nil
+	return string(data), nil
 }
