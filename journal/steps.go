@@ -125,7 +125,12 @@ func (f *fold) input(s *durable.Step, e *durable.Entry) {
 	}
 }
 
+// end notes the outcome of a step. The first one counts, as for the program: a child that
+// was given up may come to something after all.
 func end(s *durable.Step, e *durable.Entry) {
+	if s.Status == durable.StepDone || s.Status == durable.StepFailed {
+		return
+	}
 	s.Status, s.Ended, s.Error = durable.StepDone, e.Time, e.Error
 	if e.Error != nil {
 		s.Status = durable.StepFailed

@@ -240,8 +240,15 @@ func (c *command) escalates() time.Time {
 	return c.put.Add(c.interrupt.Escalate[c.escalated].After)
 }
 
-// wakes says when something is to be done about a question that nobody answers.
+// wakes says when the clock has something to do with a command: a timer is due, a step is
+// tried again, or nobody answers a question. The zero time is never.
 func (c *command) wakes() time.Time {
+	switch {
+	case c.busy, c.kind == durable.CommandChild, c.kind == durable.CommandStep && c.intent:
+		return time.Time{}
+	case c.kind != durable.CommandAsk:
+		return c.until
+	}
 	next := c.escalates()
 	if next.IsZero() || (!c.until.IsZero() && c.until.Before(next)) {
 		return c.until

@@ -121,7 +121,7 @@ func (t *try) run() {
 	}
 	t.emit(durable.DeltaBegun, nil)
 	var output json.RawMessage
-	err := ctx.Err() // while it waited for its turn
+	err := context.Cause(ctx) // while it waited for its turn
 	if err == nil {
 		output, err = t.invoke(ctx)
 	}

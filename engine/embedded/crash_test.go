@@ -59,8 +59,17 @@ func (p point) String() string {
 // patience is how long one play may take; most take a second or two.
 const patience = time.Minute
 
+// scene is what is played again and again.
+type scene struct {
+	programs func(*ledger) []durable.Program
+	play     func(context.Context, *embedded.Engine) (durable.Run, error) // to its end, or to the crash
+	comesTo  string                                                       // the output of the run
+	exactly  []string                                                     // effects that happen once, and not at most once like mail
+}
+
 // crashes is the search through all points.
 type crashes struct {
+	scene
 	t      *testing.T
 	want   [][]string // the journals of an undisturbed scenario
 	output string
@@ -70,9 +79,17 @@ type crashes struct {
 // after it lands, then at every commit of the recovery, and wants the same journal
 // and the same effects each time. The short form takes part of the latter, at random.
 func TestCrashEverywhere(t *testing.T) {
+	t.Run("all there is", func(t *testing.T) {
+		crashEverywhere(t, scene{programs: scenario, play: play, comesTo: comesTo, exactly: []string{"wire"}})
+	})
+	t.Run("losers", func(t *testing.T) { crashEverywhere(t, losers()) })
+}
+
+func crashEverywhere(t *testing.T, what scene) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), brief(2*time.Hour, 2*time.Minute, time.Minute))
 	defer cancel()
-	c := &crashes{t: t}
+	c := &crashes{scene: what, t: t}
 	commits := c.calm(ctx)
 	var first, second []point
 	var mu sync.Mutex
@@ -141,13 +158,14 @@ func (c *crashes) calm(ctx context.Context) int {
 	var l ledger
 	s, e := c.open(c.t.TempDir(), &l, 0, false)
 	defer closeEngine(c.t, e, s)
-	r, err := play(ctx, e)
+	r, err := c.play(ctx, e)
+	l.die()
 	if err != nil || r.Status != durable.Succeeded {
 		c.t.Fatal(r.Status, r.Reason, r.Error, err)
 	}
 	c.want, c.output = family(c.t, s), string(r.Output)
-	if c.output != comesTo {
-		c.t.Fatalf("undisturbed, the scenario comes to %s, want %s", c.output, comesTo)
+	if c.output != c.comesTo {
+		c.t.Fatalf("undisturbed, the scenario comes to %s, want %s", c.output, c.comesTo)
 	}
 	return s.Commits()
 }
@@ -159,7 +177,7 @@ func (c *crashes) open(dir string, l *ledger, at int, after bool) (*storetest.Fa
 		c.t.Fatal(err)
 	}
 	s := storetest.NewFaulty(inner, at, after)
-	e, err := embedded.New(c.t.Context(), bounds(s, scenario(l)))
+	e, err := embedded.New(c.t.Context(), bounds(s, c.programs(l)))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -188,20 +206,38 @@ func (c *crashes) crash(ctx context.Context, p point) int {
 	}
 	for _, fault := range faults {
 		s, e := c.open(dir, &l, fault, p.after)
-		r, err := play(ctx, e)
+		r, err := c.play(ctx, e)
+		l.die()
 		if err == nil && r.Status != durable.Succeeded {
 			t.Errorf("%s: the run is %s (%s) without an error", p, r.Status, r.Reason)
 		}
 		closeEngine(t, e, s)
 	}
+	if p.again == 0 {
+		c.replays(p, dir)
+	}
 	s, e := c.open(dir, &l, 0, false)
 	defer closeEngine(t, e, s)
-	r, err := play(ctx, e)
+	r, err := c.play(ctx, e)
+	l.die()
 	if err != nil || r.Status != durable.Succeeded || string(r.Output) != c.output {
 		t.Errorf("%s: the run is %s (%s) with %s, error %v", p, r.Status, r.Reason, r.Output, err)
 	}
 	c.verify(p, s, &l)
 	return s.Commits()
+}
+
+// replays holds what a dead process has left against the programs.
+func (c *crashes) replays(p point, dir string) {
+	s, err := sqlite.Open(c.t.Context(), sqlite.Config{Dir: dir, ProcessDurability: true})
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	defer s.Close() //nolint:errcheck // it was only read
+	if found := unfit(c.t, s, c.programs(&ledger{})); len(found) > 0 {
+		c.t.Errorf("%s: journals do not replay after the crash: %v", p, found)
+	}
 }
 
 // verify looks at what there is when the scenario has come to its end.
@@ -213,8 +249,10 @@ func (c *crashes) verify(p point, s store.Store, l *ledger) {
 	if n := l.times("mail"); n > 1 {
 		t.Errorf("%s: the irreversible step ran %d times", p, n)
 	}
-	if n := l.times("wire"); n != 1 {
-		t.Errorf("%s: the irreversible step that can be asked about ran %d times", p, n)
+	for _, effect := range c.exactly {
+		if n := l.times(effect); n != 1 {
+			t.Errorf("%s: %s happened %d times", p, effect, n)
+		}
 	}
 	if keys := l.repeated(entriesOf(t, s)); len(keys) > 0 {
 		t.Errorf("%s: steps were repeated after their result was recorded: %v", p, keys)
@@ -222,7 +260,7 @@ func (c *crashes) verify(p point, s store.Store, l *ledger) {
 	if left, err := s.Ready(t.Context(), 0, 10); err != nil || len(left) > 0 {
 		t.Errorf("%s: unfinished runs are left: %v, error %v", p, left, err)
 	}
-	if found := unfit(t, s, scenario(&ledger{})); len(found) > 0 {
+	if found := unfit(t, s, c.programs(&ledger{})); len(found) > 0 {
 		t.Errorf("%s: journals do not replay: %v", p, found)
 	}
 	if found := damage(t, s); len(found) > 0 {

@@ -143,24 +143,32 @@ func (l *live) issueChild(c *command) {
 func (l *live) rest() error {
 	waits, wake, still := l.waits()
 	if !still {
+		l.alarmAt(wake) // what is on its way may take longer
 		return nil
 	}
 	if len(waits) == 0 {
 		return durable.Errorf(durable.CodeInternal, "program %s waits for nothing: a coroutine that never ends, or a Select without arguments", l.run.Program)
 	}
 	if !wake.IsZero() {
-		if d := time.Until(wake); d < parkMin {
+		if time.Until(wake) < parkMin {
 			l.stay()
-			if l.alarm == nil {
-				l.alarm = time.AfterFunc(d, l.wake)
-			} else {
-				l.alarm.Reset(d)
-			}
+			l.alarmAt(wake)
 			return nil
 		}
 	}
 	l.park(waits, wake)
 	return nil
+}
+
+// alarmAt has the run turned at a time; the zero time is none.
+func (l *live) alarmAt(wake time.Time) {
+	switch {
+	case wake.IsZero():
+	case l.alarm == nil:
+		l.alarm = time.AfterFunc(time.Until(wake), l.wake)
+	default:
+		l.alarm.Reset(time.Until(wake))
+	}
 }
 
 // stay keeps a run that an earlier process left in memory for its alarm: while it is
@@ -185,23 +193,27 @@ func (l *live) park(waits []durable.Wait, wake time.Time) {
 }
 
 // waits lists what the run waits for and when the clock must wake it; still is
-// false while something is on its way.
+// false while something is on its way, and then it lists nothing.
 func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
+	still = true
 	for _, c := range l.x.open {
-		if c.busy {
-			return nil, wake, false
+		if wake = earlier(wake, c.wakes()); c.busy {
+			still = false
 		}
+	}
+	if !still {
+		return nil, wake, false
+	}
+	for _, c := range l.x.open {
 		w := durable.Wait{Command: c.number, Name: c.name}
 		switch {
 		case c.kind == durable.CommandStep && c.intent:
 			w.Kind = durable.WaitInDoubt
 		case c.kind == durable.CommandStep, c.kind == durable.CommandTimer:
 			w.Kind, w.Until = durable.WaitTimer, c.until
-			wake = earlier(wake, c.until)
 		case c.kind == durable.CommandAsk:
 			i := c.interrupt
 			w.Kind, w.Interrupt, w.Until = durable.WaitAnswer, &i, c.until
-			wake = earlier(wake, c.wakes())
 		case c.kind == durable.CommandChild:
 			w.Kind, w.Child = durable.WaitChild, c.childID
 		}

@@ -22,6 +22,26 @@ type ledger struct {
 	mu     sync.Mutex
 	count  map[string]int
 	epochs map[string][]int64 // of the executions, by the key of the step
+	dies   chan struct{}      // closed when the process of now is to die
+}
+
+// process returns what is closed when the process of now is to die.
+func (l *ledger) process() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dies == nil {
+		l.dies = make(chan struct{})
+	}
+	return l.dies
+}
+
+// die lets go of steps that nothing else ends.
+func (l *ledger) die() {
+	l.process()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.dies)
+	l.dies = nil
 }
 
 func (l *ledger) add(what string) {
@@ -248,8 +268,8 @@ func speak(ctx context.Context, e *embedded.Engine) error {
 }
 
 // normal is a journal without what may differ between two honest histories: times,
-// take-overs, run IDs, the order of what happened at once, and what was in doubt until
-// somebody was asked and knew that it had not happened.
+// take-overs, run IDs, the order of what happened at once, what was in doubt until
+// somebody was asked and knew that it had not happened, and how often a cancel was passed on.
 func normal(entries []durable.Entry) []string {
 	segment := 0
 	var lines []string
@@ -277,7 +297,9 @@ func normal(entries []durable.Entry) []string {
 		lines = append(lines, line)
 	}
 	slices.Sort(lines)
-	return lines
+	return slices.CompactFunc(lines, func(a, b string) bool { // a child that is given up ends twice: for who gave it up, and in truth
+		return a == b && (strings.Contains(a, " cancel ") || strings.Contains(a, " childdone "))
+	})
 }
 
 // family is the journals of all runs, by what is in them.

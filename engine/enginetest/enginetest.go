@@ -65,6 +65,7 @@ func core() []testCase {
 		{"a step that is too slow times out", timesOut},
 		{"a step that gives no sign of life is stopped", beats},
 		{"a timer fires", timer},
+		{"a timer does not wait for a step", timerBesideStep},
 		{"signals arrive in order", inbox},
 		{"select takes what is ready first", selects},
 		{"a child's output and error reach the parent", children},
@@ -188,6 +189,19 @@ func timer(t *testing.T, open Open) {
 		return durable.Now(ctx).Sub(before) >= 20*time.Millisecond, nil
 	}))
 	succeeded(t, run(t, e, 0), true)
+}
+
+// timerBesideStep: a step may be bounded by a timer, also one that never ends by itself.
+func timerBesideStep(t *testing.T, open Open) {
+	begun, ended := make(chan string, 1), make(chan string, 1)
+	hang := hanging("hang", begun, ended)
+	e := open(t, durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
+		f := durable.Start(ctx, hang, "it")
+		first := ctx.Select(f, ctx.Timer(time.Millisecond))
+		f.Cancel()
+		return first, nil
+	}, hang.StepFunc))
+	succeeded(t, run(t, e, 0), 1)
 }
 
 func inbox(t *testing.T, open Open) {
