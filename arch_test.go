@@ -16,15 +16,15 @@ const module = "github.com/orpine-run/orpine"
 // floors lists every room, ground floor first. A package may import only rooms on
 // floors beneath its own. A new package is one line here.
 var floors = [][]string{
-	{"durable", "model", "expr", "sandbox", "suggest"}, // the words, standard library only; the door to expressions; what starts processes; what was meant
-	{"store", "tool", "client"},                        // what is durable; what agents can call; how others talk to a server
-	{"memory", "journal", "event"},                     // threads; record and replay; the feed
-	{"agent", "engine"},                                // the loop; what drives runs
-	{"workflow"},                                       // the graph, whose nodes run agents
-	{"config"},                                         // YAML -> definitions
-	{"."},                                              // the façade: wiring
+	{"durable", "model", "expr", "sandbox", "suggest", "vet"}, // the words, standard library only; the door to expressions; what starts processes; what was meant; what reads the source of programs
+	{"store", "tool", "client"},                               // what is durable; what agents can call; how others talk to a server
+	{"memory", "journal", "event"},                            // threads; record and replay; the feed
+	{"agent", "engine"},                                       // the loop; what drives runs
+	{"workflow"},                                              // the graph, whose nodes run agents
+	{"config"},                                                // YAML -> definitions
+	{"."},                                                     // the façade: wiring
 	{"server", "demo", "bench", "outfit", "orpinetest"}, // HTTP doors; programs built on the façade; how fast it is; tools for agents of files; tests of programs
-	{"cmd/orpine", "examples"},                          // flags, environment, exit codes; programs to learn from
+	{"cmd/orpine", "cmd/orpinevet", "examples"},         // flags, environment, exit codes; programs to learn from
 }
 
 // onlyBelow is the closed import list of the rooms whose walls matter most.
@@ -39,6 +39,7 @@ var onlyBelow = map[string][]string{
 	// Its journal is Temporal's, so it needs no room of ours but the words.
 	"engine/temporal": {"durable"},
 	"expr":            {},
+	"vet":             {},
 	"tool":            {"durable", "expr", "sandbox"},
 	"client":          {"durable", "model"},
 	"workflow":        {"durable", "agent", "model", "tool", "expr", "suggest"},
@@ -56,6 +57,7 @@ var outside = map[string][]string{
 	"os/exec":                       {"cmd/orpine", "bench"},
 	"go.temporal.io":                {"engine"},
 	"github.com/danielgtaylor/huma": {"server"},
+	"golang.org/x/tools":            {"vet", "cmd/orpinevet"},
 }
 
 // mustNotLink keeps heavy or test-only code out of what a library user links: these
@@ -67,7 +69,7 @@ var mustNotLink = map[string][]string{
 	"client":          {"database/sql", "modernc.org/sqlite", "google.golang.org/grpc", "github.com/danielgtaylor/huma"},
 	"engine/embedded": {"google.golang.org/grpc", "go.temporal.io"},
 	"store/sqlite":    {"google.golang.org/grpc", "go.temporal.io"},
-	"cmd/orpine":      {"google.golang.org/grpc", "go.temporal.io"},
+	"cmd/orpine":      {"google.golang.org/grpc", "go.temporal.io", "golang.org/x/tools"},
 }
 
 type listed struct {

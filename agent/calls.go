@@ -204,6 +204,7 @@ const exactDigits = 15
 func plainNumbers(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
+		//orpine:ordered each has a place of its own
 		for name, one := range v {
 			v[name] = plainNumbers(one)
 		}

@@ -95,6 +95,7 @@ func (l *loop) equip() error {
 	if l.tools, err = l.box.of(l.definition, l.ref.Hash, l.finds); err != nil {
 		return durable.Block(err)
 	}
+	//orpine:ordered one of them is enough
 	for name := range l.tools.found { // the model is told of them in the words of their source
 		if spec, ok := l.tools.Spec(name); ok && spec.Flow.Untrusted {
 			l.Seen.Untrusted = true

@@ -35,6 +35,8 @@ type kit struct {
 const kitsMax = 1024
 
 // of makes the kit of a definition whose sources were found to have these tools.
+//
+//orpine:allow runs share the kits; which one this is depends on the definition and the finds alone
 func (b *toolbox) of(d Definition, hash string, finds *Finds) (*kit, error) {
 	key := hash
 	if finds != nil {

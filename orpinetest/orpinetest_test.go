@@ -137,7 +137,7 @@ func TestCrashAfterEveryStep(t *testing.T) {
 
 // TestGolden: what was recorded replays as long as the program is what it was.
 func TestGolden(t *testing.T) {
-	path := t.TempDir() + "/journals/everything.jsonl"
+	path := t.TempDir() + "/journals/everything.orpine"
 	cfg := config()
 	cfg.Update = true
 	orpinetest.Run(t, cfg, func(t *testing.T, e *orpinetest.Env) {

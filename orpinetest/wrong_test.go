@@ -78,10 +78,10 @@ var mistakes = map[string]struct {
 		orpinetest.Run(t, orpinetest.Config{Script: "no-such-file.yaml"}, runP)
 	}},
 	"no golden journal": {"write it by running the test with Config.Update set", func(t *testing.T) {
-		orpinetest.Run(t, one(func() string { return "" })(), func(_ *testing.T, e *orpinetest.Env) { e.Golden("no-such-file.jsonl", "") })
+		orpinetest.Run(t, one(func() string { return "" })(), func(_ *testing.T, e *orpinetest.Env) { e.Golden("no-such-file.orpine", "") })
 	}},
 	"another program": {"replay mismatch at step 0", func(t *testing.T) {
-		path := filepath.Join(os.Getenv(wrongDir), "p.jsonl")
+		path := filepath.Join(os.Getenv(wrongDir), "p.orpine")
 		cfg := one(func() string { return "old" })()
 		cfg.Update = true
 		orpinetest.Run(t, cfg, func(t *testing.T, e *orpinetest.Env) {
