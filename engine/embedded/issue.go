@@ -87,7 +87,9 @@ func (l *live) lacks(c *command, err error) {
 func (l *live) issueTimer(c *command, now time.Time) {
 	switch {
 	case !c.recorded:
-		l.record(c, &durable.Entry{Kind: durable.EntryTimer, Until: stamp(time.Time{}).Add(c.delay)})
+		// From when the program asked, as its clock said: it may be recorded much later, when the
+		// process ended in between or the run was paused.
+		l.record(c, &durable.Entry{Kind: durable.EntryTimer, Until: c.issued.Add(c.delay)})
 	case !c.until.After(now):
 		l.record(c, &durable.Entry{Kind: durable.EntryFired})
 	}

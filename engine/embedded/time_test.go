@@ -138,6 +138,41 @@ func TestTimerAcrossProcesses(t *testing.T) {
 	}
 }
 
+// TestTimerOfPausedRun: a timer counts from when the program asked for it, also where it could be
+// recorded only later.
+func TestTimerOfPausedRun(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, dir)
+		e := openEngine(t, s, durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
+			if _, err := durable.Receive[int](ctx, "go"); err != nil {
+				return 0, err
+			}
+			return 0, durable.Sleep(ctx, time.Hour)
+		}))
+		defer closeEngine(t, e, s)
+		id, err := e.Start(t.Context(), durable.StartRequest{Program: "p"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parked(t, e, id)
+		if err := e.Pause(t.Context(), id, ""); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := e.Signal(t.Context(), id, durable.Signal{Name: "go", Data: json.RawMessage("1")}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(40 * time.Minute)
+		if err := e.Resume(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if r := waitLong(t, e, id); r.Status != durable.Succeeded || time.Since(began) != time.Hour {
+			t.Errorf("the run is %s (%s) after %s", r.Status, r.Reason, time.Since(began))
+		}
+	})
+}
+
 // TestShortTimers: waits that are too short to park are kept to as well.
 func TestShortTimers(t *testing.T) {
 	dir := t.TempDir()
