@@ -74,16 +74,7 @@ func variable() map[string]any { return map[string]any{"type": "string", "patter
 func kindSchema(f field) map[string]any {
 	switch f.is {
 	case object:
-		forms := []any{objectSchema(f)}
-		for _, name := range []string{f.short, f.shortList} {
-			if sub, ok := fieldNamed(f.fields, name); ok {
-				forms = append(forms, kindSchema(sub))
-			}
-		}
-		if len(forms) == 1 {
-			return objectSchema(f)
-		}
-		return anyOf(forms...)
+		return formsSchema(f)
 	case table:
 		rule := keyPattern
 		if f.wide {
@@ -101,18 +92,7 @@ func kindSchema(f field) map[string]any {
 		}
 		return someText()
 	case texts:
-		one := someText()
-		if len(f.choices) > 0 {
-			one = anyOf(map[string]any{"enum": f.choices}, variable())
-		}
-		list := map[string]any{"type": "array", "items": one}
-		switch {
-		case f.words, f.single:
-			return anyOf(one, list)
-		case f.none:
-			return anyOf(map[string]any{"const": false}, list)
-		}
-		return list
+		return textsSchema(f)
 	case rows:
 		return map[string]any{"type": "array", "minItems": 1, "items": kindSchema(field{is: object, fields: f.fields, short: f.short})}
 	case pairs:
@@ -145,6 +125,35 @@ func kindSchema(f field) map[string]any {
 		return anyOf(ref("types"), full)
 	}
 	return map[string]any{}
+}
+
+// formsSchema is an object, or what is short for it.
+func formsSchema(f field) map[string]any {
+	forms := []any{objectSchema(f)}
+	for _, name := range []string{f.short, f.shortList} {
+		if sub, ok := fieldNamed(f.fields, name); ok {
+			forms = append(forms, kindSchema(sub))
+		}
+	}
+	if len(forms) == 1 {
+		return objectSchema(f)
+	}
+	return anyOf(forms...)
+}
+
+func textsSchema(f field) map[string]any {
+	one := someText()
+	if len(f.choices) > 0 {
+		one = anyOf(map[string]any{"enum": f.choices}, variable())
+	}
+	list := map[string]any{"type": "array", "items": one}
+	switch {
+	case f.words, f.single:
+		return anyOf(one, list)
+	case f.none:
+		return anyOf(map[string]any{"const": false}, list)
+	}
+	return list
 }
 
 func namesSchema(rule string, value map[string]any) map[string]any {

@@ -320,4 +320,4 @@ func runOf(s Step) (t Tool, with json.RawMessage) {
 const maxStepOutput = 4 << 20
 
 // Runs are the tools that the commands of the steps of a workflow are, by name.
-func (f *File) Runs(workflow string) map[string]Tool { return f.runs[workflow] }
+func (f *File) Runs(name string) map[string]Tool { return f.runs[name] }

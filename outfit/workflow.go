@@ -49,8 +49,8 @@ func (o *Outfit) complete(f *config.File, d *workflow.Definition) error {
 }
 
 // hands are the tools of a workflow: those of the file that its steps call, and their commands.
-func (o *Outfit) hands(f *config.File, workflow string, d agent.Definition) ([]tool.Declaration, error) {
-	runs := f.Runs(workflow)
+func (o *Outfit) hands(f *config.File, flow string, d agent.Definition) ([]tool.Declaration, error) {
+	runs := f.Runs(flow)
 	named := d
 	named.Tools = slices.DeleteFunc(slices.Clone(d.Tools), func(name string) bool { return strings.HasPrefix(name, config.RunPrefix) })
 	all, err := o.declared(f, named)

@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -225,9 +226,7 @@ func Backfill(d *Definition, field string, atOnce int, input map[string]any) (*D
 		return nil, durable.Errorf(durable.CodeInvalid, "the input of workflow %s has no field %q to put a partition into", d.Name, field)
 	}
 	with := map[string]any{}
-	for name, v := range input {
-		with[name] = v
-	}
+	maps.Copy(with, input)
 	with[field] = "${{ item }}"
 	data, err := json.Marshal(with)
 	if err != nil {

@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 		{"circle", graph(node("a", func(n *workflow.Node) { n.Needs = []string{"c"} }), node("b", func(n *workflow.Node) { n.Needs = []string{"a"} }), node("c", func(n *workflow.Node) { n.Needs = []string{"b"} })), "steps.a", "a needs c needs b needs a"},
 		{"twice", list(node("a", nil), node("a", nil)), "steps[1]", "another step a"},
 		{"unknown agent", graph(workflow.Node{ID: "a", Agent: "analist", Prompt: "x"}), "steps.a.agent", `did you mean "analyst"?`},
-		{"unknown step", list(study, node("b", func(n *workflow.Node) { n.If = "steps.studdy.output.savings_usd > 1" })), "steps[1].if", `unknown step "studdy"; did you mean "study"?`},
+		{"unknown step", list(study, node("b", func(n *workflow.Node) { n.If = "steps.stady.output.savings_usd > 1" })), "steps[1].if", `unknown step "stady"; did you mean "study"?`},
 		{"missing field", list(study, node("b", func(n *workflow.Node) { n.If = "steps.study.output.saving_usd > 1" })), "steps[1].if", `did you mean "savings_usd"?`},
 		{"not needed", graph(study, node("b", func(n *workflow.Node) { n.If = "steps.study.output.savings_usd > 1" })), "steps.b.if", "add study to its needs"},
 		{"later", list(node("b", func(n *workflow.Node) { n.If = "steps.study.output.savings_usd > 1" }), study), "steps[0].if", "runs after"},

@@ -89,6 +89,7 @@ type Mark struct {
 	Next    string           `json:"next,omitempty"`  // the node that a switch, or on_error, goes on with
 	Round   int              `json:"round,omitempty"` // of a loop
 	Checks  []Checked        `json:"checks,omitempty"`
+	Plans   []*Planned       `json:"plans,omitempty"`
 	Kept    bool             `json:"kept,omitempty"` // it ended in the run that this one tries again
 
 	value any // Output as expressions see it

@@ -250,7 +250,7 @@ func (w *walker) afford() error {
 	b := w.graph.def.Budget
 	used := w.spent.Usage.Input + w.spent.Usage.Output
 	passed := durable.Now(w.ctx).Sub(w.in.Began)
-	text := ""
+	var text string
 	switch {
 	case b.Cost > 0 && w.spent.Cost >= b.Cost:
 		text = fmt.Sprintf("%.4f of %.4f is spent; raise budget.cost", w.spent.Cost, b.Cost)

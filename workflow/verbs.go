@@ -54,17 +54,16 @@ func (w *walker) agent(ctx durable.Context, n *node, s scope) (any, error) {
 	if err != nil {
 		return nil, invalid("prompt", err)
 	}
-	return w.ask(ctx, label(n, s), n.Agent, text)
+	return w.answer(ctx, label(n, s), w.graph.def.Agents[n.Agent], text)
 }
 
-// ask has an agent of the workflow answer a text.
-func (w *walker) ask(ctx durable.Context, name, who, text string) (any, error) {
-	d := w.graph.def.Agents[who]
+// answer has an agent answer a text, as a child.
+func (w *walker) answer(ctx durable.Context, name string, d agent.Definition, text string) (any, error) {
 	d.Above = append(slices.Clone(w.graph.def.Hands.Above), d.Above...)
 	d.Budget = w.within(d.Budget)
 	definition, err := json.Marshal(d)
 	if err != nil {
-		return nil, fmt.Errorf("encode agent %s: %w", who, err)
+		return nil, fmt.Errorf("encode agent %s: %w", d.Name, err)
 	}
 	input, err := json.Marshal(agent.Input{Text: text, Seen: w.seen})
 	if err != nil {
@@ -73,7 +72,7 @@ func (w *walker) ask(ctx durable.Context, name, who, text string) (any, error) {
 	child := durable.Promise[agent.Answer]{Future: ctx.Child(durable.ChildCall{Program: agent.Program, Name: name, Input: input, Definition: definition})}
 	answer, err := child.Await(ctx)
 	w.spent.add(Spent{Usage: answer.Usage, Cost: answer.Cost})
-	w.see2(answer.Seen)
+	w.read(answer.Seen)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +82,8 @@ func (w *walker) ask(ctx durable.Context, name, who, text string) (any, error) {
 	return answer.Text, nil
 }
 
-func (w *walker) see2(o agent.Seen) {
+// read takes in what was read below.
+func (w *walker) read(o agent.Seen) {
 	w.seen.Untrusted = w.seen.Untrusted || o.Untrusted
 	w.seen.Private = w.seen.Private || o.Private
 }
@@ -126,21 +126,21 @@ func (w *walker) tool(ctx durable.Context, n *node, s scope) (any, error) {
 		errand.Options.Retry.Attempts = 1 // it is the workflow that tries again
 	}
 	result, err := w.hands.Call(ctx, errand)
-	w.see2(w.hands.Seen())
+	w.read(w.hands.Seen())
 	switch {
 	case err != nil:
 		return nil, err
 	case result.Error:
 		return nil, durable.Errorf(durable.CodeInternal, "%s: %s", n.Tool, tool.Clip(result.Content, maxTold))
 	}
-	return read(result.Content), nil
+	return parse(result.Content), nil
 }
 
 // maxTold is how much of what a tool says went wrong goes into an error, in bytes.
 const maxTold = 2000
 
-// read is what a tool returned, as expressions see it: an object or a list where it is one.
-func read(content string) any {
+// parse is what a tool returned, as expressions see it: an object or a list where it is one.
+func parse(content string) any {
 	text := strings.TrimSpace(content)
 	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
 		if v, err := expr.Decode(json.RawMessage(text)); err == nil && json.Valid([]byte(text)) {
@@ -193,7 +193,7 @@ func (w *walker) below(ctx durable.Context, name string, d *Definition, in Input
 	child := durable.Promise[Outcome]{Future: ctx.Child(durable.ChildCall{Program: Program, Name: name, Input: input, Definition: definition})}
 	out, err := child.Await(ctx)
 	w.spent.add(out.Spent)
-	w.see2(out.Seen)
+	w.read(out.Seen)
 	if err != nil {
 		return nil, err
 	}

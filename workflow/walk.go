@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/orpine-run/orpine/agent"
@@ -95,11 +96,11 @@ func (w *walker) output() (json.RawMessage, error) {
 
 // maker is the last node of a body that makes something; nil when there is none.
 func (b *body) maker() *node {
-	for i := len(b.nodes) - 1; i >= 0; i-- {
-		switch b.nodes[i].verb {
+	for _, n := range slices.Backward(b.nodes) {
+		switch n.verb {
 		case VerbWait, VerbSwitch, VerbSet, VerbHuman:
 		default:
-			return b.nodes[i]
+			return n
 		}
 	}
 	return nil

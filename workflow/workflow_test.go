@@ -170,7 +170,7 @@ func TestJoins(t *testing.T) {
 	fails := &hand{name: "fails", do: func(int, map[string]any) (string, error) {
 		return "", durable.Errorf(durable.CodeDenied, "no")
 	}}
-	any := &workflow.Definition{Body: workflow.Body{Nodes: []workflow.Node{
+	first := &workflow.Definition{Body: workflow.Body{Nodes: []workflow.Node{
 		says("quick", "quick"),
 		{ID: "late", Wait: &workflow.Wait{For: "10d"}},
 		{ID: "win", Needs: []string{"quick", "late"}, Join: workflow.Join{Rule: workflow.JoinFirst}, Tool: "echo", With: json.RawMessage(`{"say":"${{ steps.quick.output }} ${{ steps.late.status }}"}`)},
@@ -178,7 +178,7 @@ func TestJoins(t *testing.T) {
 	var took time.Duration
 	orpinetest.Run(t, config(echo()), func(t *testing.T, e *orpinetest.Env) {
 		began := time.Now()
-		if got := output(t, e.Wait(begin(t, e, any, `{}`))); got != `"quick running"` && got != `"quick pending"` && got != `"quick canceled"` {
+		if got := output(t, e.Wait(begin(t, e, first, `{}`))); got != `"quick running"` && got != `"quick pending"` && got != `"quick canceled"` {
 			t.Errorf("got %s", got)
 		}
 		took = time.Since(began)
