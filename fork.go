@@ -14,12 +14,14 @@ import (
 	"github.com/orpine-run/orpine/journal"
 	"github.com/orpine-run/orpine/model"
 	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // ForkRequest asks for a run that goes another way from a step of a run on.
 type ForkRequest struct {
 	embedded.ForkRequest
 	Model string `json:"model,omitempty"` // for forks of agents: this model instead of the definition's
+	From  string `json:"from,omitempty"`  // for a Retry of a workflow: this node, and what needs it, are run again too
 }
 
 // ForkPlan is what a fork will consist of.
@@ -71,7 +73,7 @@ func (r *Reader) forkRequest(ctx context.Context, id durable.RunID, req ForkRequ
 // model that cannot be had here.
 func (r *Runtime) Fork(ctx context.Context, id durable.RunID, req ForkRequest) (durable.RunID, error) {
 	if req.Model != "" {
-		if err := checkModel(r.providers, req.Model); err != nil {
+		if err := checkModel(r.cfg.Providers, req.Model); err != nil {
 			return "", err
 		}
 	}
@@ -83,12 +85,19 @@ func (r *Runtime) Fork(ctx context.Context, id durable.RunID, req ForkRequest) (
 }
 
 // Retry starts a run that takes up one that did not succeed: it has all results that were
-// good and does again what was not, from the first step that failed in its last segment on.
+// good and does again what was not: of a workflow the steps that did not succeed, of others
+// everything from the first step on that failed in the last segment.
 // Errors: not_found, conflict when the run has not ended or did succeed.
 func (r *Runtime) Retry(ctx context.Context, id durable.RunID, req ForkRequest) (durable.RunID, error) {
 	run, err := r.store.Run(ctx, id)
 	if err != nil {
 		return "", err
+	}
+	if run.Program == workflow.Program {
+		return r.again(ctx, run, req)
+	}
+	if req.From != "" {
+		return "", durable.Errorf(durable.CodeInvalid, "run %s is of program %s: only a workflow is tried again from a step on; see orpine fork", id, run.Program)
 	}
 	if !run.Status.Final() || run.Status == durable.Succeeded {
 		return "", durable.Errorf(durable.CodeConflict, "run %s is %s: only one that failed, was canceled or killed is tried again; see orpine fork", id, run.Status)

@@ -75,9 +75,9 @@ type Queue = embedded.Queue
 // methods are safe for concurrent use.
 type Runtime struct {
 	Reader
-	engine    *embedded.Engine
-	providers map[string]model.Provider
-	threads   locks
+	engine  *embedded.Engine
+	cfg     Config
+	threads locks
 }
 
 // closeTimeout is how long Close waits for steps that were told to stop.
@@ -106,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	r := &Runtime{Reader: Reader{store: s, journal: e.Journal()}, engine: e, providers: cfg.Providers}
+	r := &Runtime{Reader: Reader{store: s, journal: e.Journal()}, engine: e, cfg: cfg}
 	cfg.late.come(r)
 	return r, nil
 }

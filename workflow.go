@@ -139,29 +139,22 @@ func (r *Reader) progress(ctx context.Context, cfg Config, id durable.RunID) (*w
 	return last, nil
 }
 
-// AgainRequest asks for a run of a workflow that does again what has failed.
-type AgainRequest struct {
-	ID   durable.RunID `json:"id,omitempty"`   // of the new run; chosen by the engine when empty
-	Name string        `json:"name,omitempty"` // that of the run when empty
-	From string        `json:"from,omitempty"` // this node, and what needs it, are run again too
-}
-
-// Again starts a run of the workflow of another run, with its definition and its results that are good:
-// what failed, was canceled or never ran is run. Errors: those of Progress, conflict while the run has not
-// ended, not_found for From.
-func (r *Runtime) Again(ctx context.Context, cfg Config, id durable.RunID, req AgainRequest) (durable.RunID, error) {
-	run, err := r.store.Run(ctx, id)
+// again starts a run of the workflow of another, with its definition and its results that are good:
+// what failed, was canceled or never ran is run, and what needs the node From.
+func (r *Runtime) again(ctx context.Context, run store.Run, req ForkRequest) (durable.RunID, error) {
+	switch {
+	case !run.Status.Final():
+		return "", durable.Errorf(durable.CodeConflict, "run %s is %s: wait for its end, or cancel it", run.ID, run.Status)
+	case run.Status == durable.Succeeded && req.From == "":
+		return "", durable.Errorf(durable.CodeConflict, "run %s has succeeded: say from which step on it is run again", run.ID)
+	case req.Model != "" || req.Input != nil || len(req.Results) > 0:
+		return "", durable.Errorf(durable.CodeInvalid, "a workflow is tried again as it is; see orpine fork, or start another run")
+	}
+	p, err := r.progress(ctx, r.cfg, run.ID)
 	if err != nil {
 		return "", err
 	}
-	if !run.Status.Final() {
-		return "", durable.Errorf(durable.CodeConflict, "run %s is %s: wait for its end, or cancel it", id, run.Status)
-	}
-	p, err := r.progress(ctx, cfg, id)
-	if err != nil {
-		return "", err
-	}
-	in, err := p.Again(id, req.From)
+	in, err := p.Again(run.ID, req.From)
 	if err != nil {
 		return "", err
 	}
@@ -169,9 +162,11 @@ func (r *Runtime) Again(ctx context.Context, cfg Config, id durable.RunID, req A
 	if err != nil {
 		return "", err
 	}
-	definition, err := r.journal.Get(ctx, durable.Ref{Hash: run.Definition})
-	if err != nil {
-		return "", err
+	definition := req.Definition
+	if definition == nil {
+		if definition, err = r.journal.Get(ctx, durable.Ref{Hash: run.Definition}); err != nil {
+			return "", err
+		}
 	}
 	return r.engine.Start(ctx, durable.StartRequest{
 		ID: req.ID, Program: workflow.Program, Name: cmp.Or(req.Name, run.Name), Input: input, Definition: definition,

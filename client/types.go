@@ -115,6 +115,7 @@ type Fork struct {
 	Input      json.RawMessage `json:"input,omitempty"`
 	Definition json.RawMessage `json:"definition,omitempty"`
 	Results    []ForkResult    `json:"results,omitempty"`
+	From       string          `json:"from,omitempty" maxLength:"200" doc:"For the retry of a workflow: this step, and what needs it, are run again too"`
 }
 
 // ForkResult is what a fork records as the output of a step.

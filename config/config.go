@@ -39,6 +39,7 @@ type File struct {
 	workflowNames []string
 	circles       map[string]bool            // workflows that come back to themselves
 	runs          map[string]map[string]Tool // see Runs
+	planners      map[string]Planner         // of agents that have one, by name
 
 	below  map[string][]string // the agents that an agent may put something to, by its name
 	base   string              // its folder, absolute
@@ -67,6 +68,33 @@ type Model struct {
 	Price       *agent.Price `json:"price,omitempty"`
 	MaxTokens   int          `json:"max_tokens,omitempty"`
 	Temperature *float64     `json:"temperature,omitempty"`
+}
+
+// Planner is the planner of an agent: how it comes to an answer.
+type Planner struct {
+	Kind    string   `json:"kind"` // one of the kinds
+	Agents  []string `json:"agents,omitempty"`
+	Tools   []string `json:"tools,omitempty"`
+	Approve bool     `json:"approve,omitempty"`
+	To      []string `json:"to,omitempty"`
+	Steps   int      `json:"steps,omitempty"`
+	Judge   string   `json:"judge,omitempty"`
+	Max     int      `json:"max,omitempty"`
+}
+
+// The kinds of planners.
+const (
+	React       = "react"
+	PlanExecute = "plan_execute"
+	Reflects    = "reflect"
+)
+
+// Planner is how an agent of the file comes to an answer.
+func (f *File) Planner(name string) Planner {
+	if p, ok := f.planners[name]; ok {
+		return p
+	}
+	return Planner{Kind: React}
 }
 
 // Limit is an entry of the limits section: a bound of steps that share a name. Zero fields
@@ -275,7 +303,7 @@ func parse(name, base string, data []byte, env func(string) (string, bool)) (*Fi
 	}
 	c := &checker{report: rep, env: env, base: base, at: map[string]position{}}
 	values := c.object(root, field{fields: fileFields()}, "")
-	below := takeBelow(values)
+	below, planners := takeBelow(values), takePlanners(values)
 	f, err := decode(values)
 	if err != nil {
 		return nil, err
@@ -289,7 +317,7 @@ func parse(name, base string, data []byte, env func(string) (string, bool)) (*Fi
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	}
-	f.base, f.report, f.at, f.below = base, rep, c.at, below
+	f.base, f.report, f.at, f.below, f.planners = base, rep, c.at, below, planners
 	(&refs{checker: c, file: f, root: root}).check()
 	if err := rep.err(); err != nil {
 		return nil, err
@@ -313,6 +341,22 @@ func takeBelow(values map[string]any) map[string][]string {
 		delete(fields, "agents")
 	}
 	return below
+}
+
+// takePlanners takes out of the values how agents come to an answer: a definition knows only one way.
+func takePlanners(values map[string]any) map[string]Planner {
+	planners := map[string]Planner{}
+	agents, _ := values["agents"].(map[string]any)
+	for name, a := range agents {
+		fields, _ := a.(map[string]any)
+		data, err := json.Marshal(fields["planner"])
+		var p Planner
+		if err == nil && json.Unmarshal(data, &p) == nil && p.Kind != "" {
+			planners[name] = p
+		}
+		delete(fields, "planner")
+	}
+	return planners
 }
 
 // decode fills the File from what the walker accepted. Names and types agree by

@@ -105,6 +105,16 @@ func agentFields() []field {
 		{name: "permissions", is: object, fields: policyFields(), doc: "What becomes of its calls of tools; without it all are made"},
 		{name: "approval", is: object, fields: approvalFields(), doc: "Who decides on the calls that a person has to decide on, and what if nobody does"},
 		{name: "memory", notYet: "remove the section; the conversation of a run is kept whole"},
+		{name: "planner", is: object, short: "kind", fields: []field{
+			{name: "kind", is: text, required: true, choices: []string{"react", "plan_execute", "reflect"}, doc: "react: it calls tools until it has an answer; plan_execute: it makes a graph of steps for agents and tools, which is run; reflect: a judge looks at its answers"},
+			{name: "agents", is: texts, doc: "plan_execute: the agents that its steps may run; default itself, with its tools"},
+			{name: "tools", is: texts, doc: "plan_execute: the tools that its steps may call; default none"},
+			{name: "approve", is: flag, doc: "plan_execute: whether a person accepts, edits or rejects each plan; default false"},
+			{name: "to", is: texts, single: true, doc: "plan_execute: who does, by name; default whoever may answer"},
+			{name: "steps", is: count, most: 1000, doc: "plan_execute: how many steps a plan may have; default 20"},
+			{name: "judge", is: text, doc: "reflect: the agent that judges; default itself"},
+			{name: "max", is: count, most: 100, doc: "How many plans, or answers, are made at most; default 3"},
+		}, doc: "How it comes to an answer; default react"},
 	}
 }
 

@@ -68,7 +68,7 @@ func TestFieldsAreThoseOfTheGoTypes(t *testing.T) {
 	compare = func(fields []field, typ reflect.Type, path string, derived []string) {
 		want := slices.Clone(derived) // filled in by the package, not by the writer
 		for _, f := range fields {
-			if f.notYet == "" {
+			if f.notYet == "" && (f.name != "planner" || path != "file.agents") { // that is kept beside the definition
 				want = append(want, f.name)
 			}
 		}
@@ -124,7 +124,7 @@ func TestEveryFieldAgreesWithTheJSONSchema(t *testing.T) {
 		"{a: string}", "{a: 3}", "{a: [string]}", "{a: {b: string}}", "{a: {}}", "{a: a.csv}", `{"9": x}`, `{"a b": x}`, "{schema: {type: object}}",
 		"{use: openai/x}", "{attempts: 3}", "{attempts: 3, other: 1}", "{input: 1, output: 2}", "{input: 1}", "{a: {model: openai/x}}", "{a: openai/x}",
 		"[{id: a, wait: 1m}]", "{a: {wait: 1m}}", "{a: {steps: [{id: a, wait: 1m}]}}", "[2s, 5s]", "[{goto: end}]", "[{name: x, that: y}]", "{steps: [{id: b, wait: 1m}], max: 3}",
-		"{goal: x, planner: y}", "{tool: x}", "append", "continue", "inputs", "[inputs]",
+		"{goal: x, planner: y}", "react", "{kind: react}", "{tool: x}", "append", "continue", "inputs", "[inputs]",
 		"{a: {use: openai/x}}", "[{after: 4h, to: [x]}]", "GET", "path", "http", "none", "on", "{user: u, password: p}", "{a: {permissions: {deny: [x]}}}", "[{after: 4h}]", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
 	}
 	env := func(name string) (string, bool) {
@@ -196,6 +196,8 @@ func document(fields []field, path []string, value, indent string) string {
 			fmt.Fprintf(&b, "%s%s:\n%s-%s", indent, f.name, below, document(f.fields, rest[1:], value, below+"  "))
 		case f.name == path[0]:
 			fmt.Fprintf(&b, "%s%s:%s", indent, f.name, document(f.fields, rest, value, below))
+		case f.required && len(f.choices) > 0:
+			fmt.Fprintf(&b, "%s%s: %s\n", indent, f.name, f.choices[0])
 		case f.required && f.is == steps:
 			fmt.Fprintf(&b, "%s%s: [{ id: z, wait: 1m }]\n", indent, f.name)
 		case f.required && f.is == rows:

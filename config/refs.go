@@ -63,6 +63,7 @@ func (r *refs) check() {
 		for i, other := range r.file.below[name] {
 			r.agentName(name, other, fmt.Sprintf("%s.agents[%d]", at, i))
 		}
+		r.planner(name, at+".planner")
 		r.policy(a.Permissions, at+".permissions")
 		if a.Flow == "on" {
 			a.Flow = ""
@@ -78,6 +79,25 @@ func (r *refs) check() {
 	r.policy(r.file.Permissions, "permissions")
 	for name, t := range r.file.Tenants {
 		r.policy(t.Permissions, "tenants."+name+".permissions")
+	}
+}
+
+// planner checks what the planner of an agent names.
+func (r *refs) planner(name, at string) {
+	p := r.file.Planner(name)
+	who := func(other, at string) {
+		if _, ok := r.file.Agents[other]; !ok {
+			r.add(r.at[at], at, fmt.Sprintf("unknown agent %q", other), suggest.Name(other, r.file.agentNames, "known agents"))
+		}
+	}
+	for i, other := range p.Agents {
+		who(other, fmt.Sprintf("%s.agents[%d]", at, i))
+	}
+	for i, t := range p.Tools {
+		r.toolName(t, fmt.Sprintf("%s.tools[%d]", at, i))
+	}
+	if p.Judge != "" {
+		who(p.Judge, at+".judge")
 	}
 }
 

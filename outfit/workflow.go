@@ -23,6 +23,47 @@ func (o *Outfit) Workflow(f *config.File, name string) (*workflow.Definition, er
 	return d, o.complete(f, d)
 }
 
+// Planned is the workflow of an agent that does not simply call tools until it has an answer; nil for
+// one that does. Errors: those of Definition.
+func (o *Outfit) Planned(f *config.File, name string) (*workflow.Definition, error) {
+	p := f.Planner(name)
+	if p.Kind == config.React {
+		return nil, nil //nolint:nilnil // it needs no workflow
+	}
+	d, err := o.Definition(f, name)
+	if err != nil {
+		return nil, err
+	}
+	if p.Kind == config.Reflects {
+		judge := d
+		if p.Judge != "" {
+			if judge, err = o.Definition(f, p.Judge); err != nil {
+				return nil, err
+			}
+		}
+		return workflow.Reflect(d, judge, p.Max), nil
+	}
+	workers := map[string]agent.Definition{}
+	for _, other := range p.Agents {
+		if workers[other], err = o.Definition(f, other); err != nil {
+			return nil, err
+		}
+	}
+	plan := workflow.Plan{Agents: p.Agents, Tools: p.Tools, Approve: p.Approve, To: p.To, Max: p.Max, Nodes: p.Steps}
+	if len(p.Agents)+len(p.Tools) == 0 {
+		worker := d
+		worker.Name += "-worker"
+		workers[worker.Name], plan.Agents = worker, []string{worker.Name}
+	}
+	hands := d
+	hands.Tools = p.Tools
+	if hands.Declared, err = o.declared(f, hands); err != nil {
+		return nil, err
+	}
+	d.Declared = hands.Declared
+	return workflow.PlanExecute(d, plan, workers), nil
+}
+
 // complete gives a workflow, and those it runs, what their agents and tools need.
 func (o *Outfit) complete(f *config.File, d *workflow.Definition) error {
 	for _, name := range slices.Sorted(maps.Keys(d.Agents)) {

@@ -117,7 +117,7 @@ func (s *Server) branch(name, summary string, do func(*orpine.Runtime, context.C
 
 func forkRequest(in client.Fork) (orpine.ForkRequest, error) {
 	var req orpine.ForkRequest
-	req.ID, req.Name, req.Model, req.Input, req.Definition = in.ID, in.Name, in.Model, in.Input, in.Definition
+	req.ID, req.Name, req.Model, req.Input, req.Definition, req.From = in.ID, in.Name, in.Model, in.Input, in.Definition, in.From
 	var err error
 	if in.At != "" {
 		if req.At, err = durable.ParseStepID(in.At); err != nil {

@@ -92,7 +92,7 @@ func (r remote) Retry(ctx context.Context, id durable.RunID, req orpine.ForkRequ
 }
 
 func forkOf(req orpine.ForkRequest) client.Fork {
-	f := client.Fork{ID: req.ID, At: req.At.String(), Name: req.Name, Model: req.Model, Input: req.Input, Definition: req.Definition}
+	f := client.Fork{ID: req.ID, At: req.At.String(), Name: req.Name, Model: req.Model, Input: req.Input, Definition: req.Definition, From: req.From}
 	for _, r := range req.Results {
 		f.Results = append(f.Results, client.ForkResult{Step: r.Step.String(), Output: r.Output})
 	}

@@ -5,23 +5,27 @@ import (
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 type retryCmd struct {
 	Ref    string `arg:"" help:"The run, which failed, or was canceled or killed."`
 	Name   string `help:"Name of the new run; that of the run with -fork behind it when absent." placeholder:"NAME"`
 	Model  string `help:"Another model, for an agent." placeholder:"PROVIDER/NAME"`
+	From   string `help:"A step of a workflow that is run again too, with all that needs it." placeholder:"STEP"`
 	Detach bool   `help:"Start the new run and leave it to the next orpine wait."`
 }
 
 // Help implements kong.HelpProvider.
 func (retryCmd) Help() string {
-	return `Starts a new run, a fork, that has all results of the run that were good and does again what was
-not, from the first step that did not succeed on. Effects of that step may happen again: look
-with 'orpine steps' first.
+	return `Starts a new run that has all results of the run that were good and does again what was not: of a
+workflow the steps and items that did not succeed; of an agent or a program, as a fork, everything from the
+first step on that did not. Effects of those steps may happen again: look with 'orpine steps'
+first.
 
 Examples:
   orpine retry @last
+  orpine retry nightly --from load
   orpine retry nightly --model openai/gpt-5-mini --detach`
 }
 
@@ -44,7 +48,7 @@ func (c *retryCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	var req orpine.ForkRequest
-	if req.Name, req.Model = c.Name, c.Model; req.Name == "" {
+	if req.Name, req.Model, req.From = c.Name, c.Model, c.From; req.Name == "" && run.Program != workflow.Program {
 		req.Name = forkName(run.Name)
 	}
 	return a.branch(ctx, branching{

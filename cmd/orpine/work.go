@@ -19,6 +19,7 @@ import (
 type work struct {
 	agent agent.Definition
 	flow  *workflow.Definition // nil = it is an agent
+	text  bool                 // the workflow is that of an agent, and is told a text
 }
 
 // work reads what FILE[#NAME] names. With a model that is used in place of those of the file.
@@ -48,6 +49,11 @@ func (a *app) work(ref, modelName string) (work, error) {
 	if !slices.Contains(f.AgentNames(), name) {
 		return work{}, durable.Errorf(durable.CodeNotFound, "%s has no agent or workflow %q; it has %s", path, name, strings.Join(runnable(f), ", "))
 	}
+	flow, err := gear.Planned(f, name)
+	if flow != nil || err != nil {
+		useModel(flow, modelName)
+		return work{flow: flow, text: true}, err
+	}
 	d, err := gear.Definition(f, name)
 	if modelName != "" {
 		d.Model = modelName
@@ -74,7 +80,7 @@ func runnable(f *config.File) []string { return append(f.WorkflowNames(), f.Agen
 
 // useModel has all agents of a workflow use a model.
 func useModel(d *workflow.Definition, name string) {
-	if name == "" {
+	if name == "" || d == nil {
 		return
 	}
 	for who, one := range d.Agents {
@@ -116,6 +122,16 @@ func (w work) request(c *runCmd, a *app) (durable.StartRequest, error) {
 	}
 	in := workflow.Input{Select: c.Select}
 	var err error
+	if w.text {
+		text, err := c.input(a)
+		if err != nil {
+			return durable.StartRequest{}, err
+		}
+		if in.Input, err = json.Marshal(map[string]string{"text": text}); err != nil {
+			return durable.StartRequest{}, err
+		}
+		return workflow.Start(w.flow, in)
+	}
 	if in.Input, err = inputOf(a, c.Input, w.flow.Input); err != nil {
 		return durable.StartRequest{}, err
 	}
