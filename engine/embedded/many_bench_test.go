@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/engine/embedded"
 )
 
 // crowd is how many coroutines a program runs, and how many of them make a step at once.
@@ -82,4 +84,64 @@ func BenchmarkCrowd(b *testing.B) {
 			b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/nodes, "B/node")
 		})
 	}
+}
+
+// parents is a program that has so many children, one after another, each of which waits for
+// a word and so parks it.
+func parents() []durable.Program {
+	child := durable.NewProgram("child", func(ctx durable.Context, n int) (int, error) { return n, ctx.Inbox("go").Receive(ctx, nil) })
+	parent := durable.NewProgram("parent", func(ctx durable.Context, children int) (int, error) {
+		for n := range children {
+			call := durable.ChildCall{Program: "child", ID: durable.RunID(fmt.Sprintf("%s-%d", ctx.Info().Run, n)), Input: json.RawMessage(fmt.Sprint(n))}
+			if err := ctx.Child(call).Get(ctx, nil); err != nil {
+				return 0, err
+			}
+		}
+		return children, nil
+	})
+	return []durable.Program{child, parent}
+}
+
+// BenchmarkChildrenInARow parks a parent once for each child: it is replayed each time, so
+// the cost of a child grows with those before it.
+func BenchmarkChildrenInARow(b *testing.B) {
+	for _, children := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprint(children), func(b *testing.B) {
+			e := benchEngine(b, parents()...)
+			for b.Loop() {
+				id, err := e.Start(b.Context(), durable.StartRequest{Program: "parent", Input: json.RawMessage(fmt.Sprint(children))})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for n := range children {
+					if err := sayGo(b.Context(), e, id, durable.RunID(fmt.Sprintf("%s-%d", id, n))); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if r, err := e.Wait(b.Context(), id); err != nil || r.Status != durable.Succeeded {
+					b.Fatalf("the run is %s (%s), error %v", r.Status, r.Reason, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(children*b.N), "µs/child")
+		})
+	}
+}
+
+// sayGo lets a child end once it is there and its parent has left memory.
+func sayGo(ctx context.Context, e *embedded.Engine, parent, child durable.RunID) error {
+	var since time.Time
+	for {
+		r, err := e.Settle(ctx, parent, since)
+		if err != nil {
+			return err
+		}
+		if len(r.Waits) == 1 && r.Waits[0].Child == child {
+			break
+		}
+		since = r.Updated
+	}
+	if _, err := e.Settle(ctx, child, time.Time{}); err != nil {
+		return err
+	}
+	return e.Signal(ctx, child, durable.Signal{Name: "go"})
 }
