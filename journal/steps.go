@@ -31,6 +31,7 @@ func Steps(entries []durable.Entry, waits []durable.Wait) []durable.Step {
 type fold struct {
 	steps   []durable.Step
 	index   map[int]int // command of the current segment -> position in steps
+	born    map[durable.RunID]int
 	segment int
 }
 
@@ -60,6 +61,12 @@ func (f *fold) add(e *durable.Entry) {
 	case durable.EntryChild:
 		s := f.step(e, durable.CommandChild)
 		s.Status, s.Started, s.Child, s.Func = durable.StepWaiting, e.Time, e.Child, e.Func
+		if f.born == nil {
+			f.born = map[durable.RunID]int{}
+		}
+		if _, twice := f.born[e.Child]; !twice {
+			f.born[e.Child] = f.index[e.Command]
+		}
 		f.input(s, e)
 	case durable.EntryFired:
 		end(f.step(e, durable.CommandTimer), e)
@@ -104,10 +111,8 @@ func (f *fold) step(e *durable.Entry, kind durable.CommandKind) *durable.Step {
 // child finds the step that started the child an entry speaks of: it may be one of
 // an earlier segment.
 func (f *fold) child(e *durable.Entry) *durable.Step {
-	for i := range f.steps {
-		if e.Child != "" && f.steps[i].Child == e.Child {
-			return &f.steps[i]
-		}
+	if i, ok := f.born[e.Child]; ok && e.Child != "" {
+		return &f.steps[i]
 	}
 	return f.step(e, durable.CommandChild)
 }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,8 +31,10 @@ func (x *exec) apply(e *durable.Entry) error {
 	case durable.EntrySignal:
 		b := x.inbox(e.Name)
 		b.queue = append(b.queue, e)
+		b.news.wake()
 	case durable.EntryCancel:
 		x.canceled = true
+		x.awakenAll(nil)
 		if x.reason == "" {
 			x.reason = e.Reason
 		}
@@ -70,7 +73,8 @@ func (x *exec) applyRecorded(e *durable.Entry) error {
 	if err != nil {
 		return err
 	}
-	c.recorded, c.busy = true, false
+	c.recorded = true
+	x.free(c)
 	c.until, c.childID, c.put = e.Until, e.Child, e.Time
 	return nil
 }
@@ -81,7 +85,7 @@ func (x *exec) applyAsked(e *durable.Entry) error {
 		return x.mismatch(e, durable.CommandAsk)
 	}
 	if c := x.commands[e.Command]; e.Kind == durable.EntryEscalated {
-		c.busy = false
+		x.free(c)
 		c.escalated++
 		if e.Interrupt != nil {
 			c.interrupt.To = slices.Concat(c.interrupt.To, e.Interrupt.To)
@@ -106,12 +110,39 @@ func (x *exec) close(c *command, e *durable.Entry) {
 		return // a second answer or result: the first one counts
 	}
 	c.result, c.busy, c.intent = e, false, false
-	for i, o := range x.open {
-		if o == c {
-			x.open = append(x.open[:i], x.open[i+1:]...)
-			return
-		}
+	x.open, x.idle = without(x.open, c), without(x.idle, c)
+	c.news.wake()
+}
+
+// hold notes that a command is busy.
+func (x *exec) hold(c *command) {
+	c.busy = true
+	x.idle = without(x.idle, c)
+}
+
+// free notes that it is not, or not any more.
+func (x *exec) free(c *command) {
+	c.busy = false
+	if i, there := find(x.idle, c); !there && c.result == nil {
+		x.idle = slices.Insert(x.idle, i, c)
 	}
+}
+
+// find says where a command stands in a list that is in order, or would stand.
+func find(list []*command, c *command) (int, bool) {
+	return slices.BinarySearchFunc(list, c, func(a, b *command) int { return cmp.Compare(a.number, b.number) })
+}
+
+func without(list []*command, c *command) []*command {
+	i, there := find(list, c)
+	switch {
+	case !there:
+		return list
+	case i == 0: // the usual one, and the rest may be long
+		list[0] = nil
+		return list[1:]
+	}
+	return slices.Delete(list, i, i+1)
 }
 
 // match finds the command an entry answers and checks that it is the same one.
@@ -153,7 +184,7 @@ func (x *exec) issued(e *durable.Entry) error {
 	}
 	c, err := x.match(e, kind)
 	if err == nil && kind == durable.CommandChild {
-		c.recorded, c.busy, c.childID = true, false, e.Child // it is canceled with the end of the run
+		c.recorded, c.childID = true, e.Child // it is canceled with the end of the run
 	}
 	return err
 }

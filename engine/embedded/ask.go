@@ -240,11 +240,11 @@ func (c *command) escalates() time.Time {
 	return c.put.Add(c.interrupt.Escalate[c.escalated].After)
 }
 
-// wakes says when the clock has something to do with a command: a timer is due, a step is
+// wakes says when the clock has something to do with a command that is not busy: a timer is due, a step is
 // tried again, or nobody answers a question. The zero time is never.
 func (c *command) wakes() time.Time {
 	switch {
-	case c.busy, c.kind == durable.CommandChild, c.kind == durable.CommandStep && c.intent:
+	case c.kind == durable.CommandChild, c.kind == durable.CommandStep && c.intent:
 		return time.Time{}
 	case c.kind != durable.CommandAsk:
 		return c.until
@@ -258,7 +258,7 @@ func (c *command) wakes() time.Time {
 
 // expire answers a question with its default, unless somebody was faster.
 func (l *live) expire(c *command) {
-	c.busy = true
+	l.x.hold(c)
 	i := c.interrupt
 	e := &durable.Entry{
 		Kind: durable.EntryAnswered, Command: c.number, Name: c.name, InputHash: c.inputHash, Output: i.Default,
@@ -280,7 +280,7 @@ func (l *live) expire(c *command) {
 
 // withdraw takes back a question that nobody waits for, unless it has just been answered.
 func (l *live) withdraw(c *command, why *durable.Failure) {
-	c.busy = true
+	l.x.hold(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if q := l.questions[c.interrupt.ID]; q != nil && q.command == c.number {

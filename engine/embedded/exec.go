@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
-	"runtime/debug"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -21,8 +18,9 @@ type exec struct {
 	load     func(*durable.Entry) error // fills values that are blobs
 	commands []*command                 // by number
 	open     []*command                 // issued and not done, oldest first
+	idle     []*command                 // those of them that are not busy, oldest first
 	inboxes  map[string]*inbox
-	routines []*routine // in order of creation; the first is the program itself
+	routines
 	letGo    []*command // given up by the program; the engine has yet to see to them
 	canceled bool
 	reason   string // of the cancel
@@ -61,25 +59,11 @@ type command struct {
 	put       time.Time     // questions: when they were put
 	escalated int           // questions: how often they were put to more people
 	result    *durable.Entry
+	news      sleepers // who waits for it
 
 	// what the live run does about it
 	busy  bool // an attempt is in flight, or its own entry is being appended
 	asked bool // its outcome was in doubt, and whoever could tell was asked
-}
-
-// routine is a coroutine of the program.
-type routine struct {
-	name  string
-	next  func() (struct{}, bool)
-	stop  func()
-	yield func(struct{}) bool
-	wait  func() bool // what it is blocked on; nil = it can go on
-	on    []string    // the inboxes among what it is blocked on
-	done  bool
-	err   error
-
-	x      *exec
-	extent *extent // how far its cancel goes
 }
 
 // unwind travels up a coroutine that is stopped.
@@ -94,7 +78,7 @@ type programPanic struct { //nolint:errname // a panic first, an error on its wa
 func (p *programPanic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
 
 func newExec(info durable.Info, program durable.Program, input json.RawMessage, load func(*durable.Entry) error) *exec {
-	x := &exec{info: info, load: load, inboxes: map[string]*inbox{}}
+	x := &exec{info: info, load: load, inboxes: map[string]*inbox{}, routines: routines{at: -1}}
 	x.start(program.Name(), nil, func(s *scope) error {
 		output, err := program.Run(s, input)
 		x.output, x.err, x.ended = output, err, true
@@ -130,42 +114,6 @@ func (x *exec) ending() *durable.Entry {
 	return end
 }
 
-// start adds a coroutine; it first runs when resume reaches it.
-func (x *exec) start(name string, above *extent, fn func(*scope) error) *routine {
-	extent := &extent{above: above}
-	r := &routine{name: name, x: x, extent: extent}
-	r.next, r.stop = iter.Pull(func(yield func(struct{}) bool) {
-		r.yield = yield
-		defer func() {
-			r.done = true
-			switch v := recover(); v.(type) {
-			case nil, unwind:
-			default:
-				x.err, x.ended = &programPanic{v, debug.Stack()}, true
-			}
-		}()
-		r.err = fn(&scope{x: x, r: r, extent: extent})
-	})
-	x.routines = append(x.routines, r)
-	return r
-}
-
-// resume runs every coroutine until all of them are blocked or the program ended.
-func (x *exec) resume() {
-	for progress := true; progress && !x.ended; {
-		progress = false
-		for i := 0; i < len(x.routines) && !x.ended; i++ {
-			r := x.routines[i]
-			if r.done || (r.wait != nil && !r.wait()) {
-				continue
-			}
-			r.wait = nil
-			r.next()
-			progress = true
-		}
-	}
-}
-
 // fill reads the values of an entry that the program is about to see. When that is not
 // possible the program ends there: it must not make anything of it.
 func (x *exec) fill(e *durable.Entry) {
@@ -175,24 +123,11 @@ func (x *exec) fill(e *durable.Entry) {
 	}
 }
 
-// stop unwinds all coroutines; their deferred functions run, nothing else.
-func (x *exec) stop() {
-	x.unwound = true
-	for _, r := range x.routines {
-		r.stop()
-	}
-}
-
-// stoppable reports whether a coroutine is left to unwind.
-func (x *exec) stoppable() bool {
-	return slices.ContainsFunc(x.routines, func(r *routine) bool { return !r.done })
-}
-
 // issue gives a command its number.
 func (x *exec) issue(c *command) *future {
 	c.number, c.issued = len(x.commands), x.info.Now
 	x.commands = append(x.commands, c)
-	x.open = append(x.open, c)
+	x.open, x.idle = append(x.open, c), append(x.idle, c)
 	return &future{x: x, c: c}
 }
 
@@ -213,9 +148,10 @@ func (s *scope) alive() {
 	}
 }
 
-// block yields until ready; on names the inboxes that could make it so. After a
-// cancel an unshielded scope gets ErrCanceled.
-func (s *scope) block(ready func() bool, on ...string) error {
+// block yields until ready, which only news from these can make it; nil is something that
+// gives none. on names the inboxes among them. After a cancel an unshielded scope gets
+// ErrCanceled.
+func (s *scope) block(ready func() bool, on []string, from ...*sleepers) error {
 	s.alive()
 	s.r.on = on
 	for !ready() {
@@ -223,6 +159,7 @@ func (s *scope) block(ready func() bool, on ...string) error {
 			return durable.ErrCanceled
 		}
 		s.r.wait = func() bool { return ready() || s.stopped() }
+		s.r.sleep(from)
 		if !s.r.yield(struct{}{}) {
 			panic(unwind{})
 		}
@@ -291,10 +228,12 @@ func (s *scope) Inbox(name string) durable.Inbox { return s.x.inbox(name) }
 func (s *scope) Select(list ...durable.Ready) int {
 	got := -1
 	var on []string
+	from := make([]*sleepers, 0, len(list))
 	for _, r := range list {
 		if b, ok := r.(*inbox); ok {
 			on = append(on, b.name)
 		}
+		from = append(from, newsOf(r))
 	}
 	err := s.block(func() bool {
 		for i, r := range list {
@@ -304,7 +243,7 @@ func (s *scope) Select(list ...durable.Ready) int {
 			}
 		}
 		return false
-	}, on...)
+	}, on, from...)
 	if err != nil {
 		return -1
 	}

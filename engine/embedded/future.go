@@ -29,7 +29,7 @@ type future struct {
 func (f *future) Ready() bool { return f.c.result != nil || f.c.dropped }
 
 func (f *future) Get(ctx durable.Context, out any) error {
-	if err := own(ctx).block(f.Ready); err != nil {
+	if err := own(ctx).block(f.Ready, nil, &f.c.news); err != nil {
 		return err
 	}
 	if f.c.dropped {
@@ -67,7 +67,7 @@ var (
 func (f *routineFuture) Ready() bool { return f.done }
 
 func (f *routineFuture) Get(ctx durable.Context, _ any) error {
-	if err := own(ctx).block(f.Ready); err != nil {
+	if err := own(ctx).block(f.Ready, nil, &f.news); err != nil {
 		return err
 	}
 	return f.err
@@ -78,6 +78,7 @@ type inbox struct {
 	x     *exec
 	name  string
 	queue []*durable.Entry
+	news  sleepers // who waits for the next one
 }
 
 func (x *exec) inbox(name string) *inbox {
@@ -92,7 +93,7 @@ func (x *exec) inbox(name string) *inbox {
 func (b *inbox) Ready() bool { return len(b.queue) > 0 }
 
 func (b *inbox) Receive(ctx durable.Context, out any) error {
-	if err := own(ctx).block(b.Ready, b.name); err != nil {
+	if err := own(ctx).block(b.Ready, []string{b.name}, &b.news); err != nil {
 		return err
 	}
 	e := b.queue[0]

@@ -32,6 +32,7 @@ func (f *future) Cancel() {
 	}
 	f.c.dropped = true
 	f.x.letGo = append(f.x.letGo, f.c)
+	f.c.news.wake()
 }
 
 // Cancel gives up all that the coroutine waits for, and those that were started in it.
@@ -41,6 +42,7 @@ func (f *routineFuture) Cancel() {
 	}
 	told := f.extent.canceled()
 	f.extent.over = true
+	f.x.awakenAll(f.extent)
 	for _, c := range f.x.open {
 		if !told && c.extent.canceled() {
 			f.x.letGo = append(f.x.letGo, c)

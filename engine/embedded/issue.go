@@ -17,9 +17,8 @@ const parkMin = time.Second
 // issue does what the open commands ask for: attempts, timers, questions, children.
 func (l *live) issue() {
 	now := time.Now()
-	for _, c := range slices.Clone(l.x.open) {
+	for _, c := range slices.Clone(l.x.idle) {
 		switch {
-		case c.busy:
 		case l.x.unwanted(c):
 			l.giveUp(c, now)
 		case c.kind == durable.CommandStep:
@@ -39,7 +38,7 @@ func (l *live) issue() {
 // record appends an entry about a command and marks the command busy until it is
 // applied. An error means that the run is over, which the next turn will learn.
 func (l *live) record(c *command, e *durable.Entry) {
-	c.busy = true
+	l.x.hold(c)
 	e.Command, e.Name, e.InputHash = c.number, c.name, c.inputHash
 	_ = l.append(e, nil)
 }
@@ -61,7 +60,7 @@ func (l *live) issueStep(c *command, now time.Time) {
 	case c.intent || c.until.After(now):
 		return // in doubt, or between two attempts
 	}
-	c.busy = true
+	l.x.hold(c)
 	t := l.newTry(c)
 	early := c.step.Options.Effect == durable.Read && l.claimed == nil // after a take-over it may be what kills the process
 	switch {
@@ -78,7 +77,7 @@ func (l *live) issueStep(c *command, now time.Time) {
 // lacks has the run blocked over a command that this build cannot do, once what is in
 // flight has ended.
 func (l *live) lacks(c *command, err error) {
-	c.busy = true
+	l.x.hold(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stuck, l.again = err, true
@@ -105,7 +104,7 @@ func (l *live) issueChild(c *command) {
 		l.record(c, &durable.Entry{Kind: durable.EntryChildDone, Error: durable.FailureOf(err)})
 		return
 	}
-	c.busy = true
+	l.x.hold(c)
 	run, started := e.birth(durable.StartRequest{
 		ID: cmp.Or(c.child.ID, NewRunID(time.Now())), Program: c.child.Program, Name: c.child.Name, Input: c.child.Input, Definition: c.child.Definition,
 		Queue: l.run.Queue, Priority: l.run.Priority, Tenant: l.run.Tenant, Share: l.run.Share,
@@ -132,7 +131,7 @@ func (l *live) issueChild(c *command) {
 		child.mu.Lock()
 		child.ended = true // it never began: this run was ended by somebody else, or is about to be
 		child.mu.Unlock()
-		c.busy = false
+		l.x.free(c)
 	}
 	close(child.opened)
 	if err == nil {
@@ -197,13 +196,10 @@ func (l *live) park(waits []durable.Wait, wake time.Time) {
 // waits lists what the run waits for and when the clock must wake it; still is
 // false while something is on its way, and then it lists nothing.
 func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
-	still = true
-	for _, c := range l.x.open {
-		if wake = earlier(wake, c.wakes()); c.busy {
-			still = false
-		}
+	for _, c := range l.x.idle {
+		wake = earlier(wake, c.wakes())
 	}
-	if !still {
+	if len(l.x.idle) < len(l.x.open) {
 		return nil, wake, false
 	}
 	for _, c := range l.x.open {
@@ -221,7 +217,7 @@ func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
 		}
 		waits = append(waits, w)
 	}
-	for _, r := range l.x.routines {
+	for _, r := range l.x.living {
 		if r.done {
 			continue
 		}

@@ -28,7 +28,8 @@ func (e *unknownError) Unwrap() error { return e.err }
 func (l *live) reconcile(c *command) {
 	t := l.newTry(c)
 	t.reconcile, t.number = true, c.attempt
-	c.busy, c.asked = true, true
+	c.asked = true
+	l.x.hold(c)
 	l.launch(t, false)
 }
 

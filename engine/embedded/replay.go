@@ -326,7 +326,7 @@ func (x *exec) waitsFor() string {
 	for _, c := range x.open {
 		list = append(list, fmt.Sprintf("%s %q", c.kind, c.name))
 	}
-	for _, r := range x.routines {
+	for _, r := range x.living {
 		if !r.done {
 			for _, name := range r.on {
 				list = append(list, fmt.Sprintf("signal %q", name))

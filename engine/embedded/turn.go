@@ -136,7 +136,7 @@ func (l *live) doubt() {
 	defer l.mu.Unlock()
 	for _, number := range l.unsure {
 		if number < len(l.x.commands) {
-			l.x.commands[number].busy = false
+			l.x.free(l.x.commands[number])
 		}
 	}
 	l.unsure = nil
@@ -324,7 +324,7 @@ func (l *live) see(e *durable.Entry) error {
 func (l *live) entered(e *durable.Entry) {
 	switch e.Kind {
 	case durable.EntryAttempt:
-		l.x.commands[e.Command].busy = false
+		l.x.free(l.x.commands[e.Command])
 	case durable.EntryCancel:
 		l.cancelChildren(e.Reason)
 	case durable.EntryChild:

@@ -20,8 +20,8 @@ func code(ctx durable.Context, f durable.Future) string {
 
 // hanging is a step that ends only when it is told to: begun hears that it began, ended of
 // its end.
-func hanging(name string, begun, ended chan<- string) durable.Func[string, string] {
-	return durable.NewFunc(name, durable.StepOptions{Effect: durable.Read}, func(ctx context.Context, in string) (string, error) {
+func hanging(begun, ended chan<- string) durable.Func[string, string] {
+	return durable.NewFunc("hang", durable.StepOptions{Effect: durable.Read}, func(ctx context.Context, in string) (string, error) {
 		begun <- in
 		<-ctx.Done()
 		ended <- in
@@ -31,7 +31,7 @@ func hanging(name string, begun, ended chan<- string) durable.Func[string, strin
 
 func cancelsStep(t *testing.T, open Open) {
 	begun, ended := make(chan string, 1), make(chan string, 1)
-	hang := hanging("hang", begun, ended)
+	hang := hanging(begun, ended)
 	e := open(t, durable.NewProgram("p", func(ctx durable.Context, _ int) ([]string, error) {
 		f := durable.Start(ctx, hang, "it")
 		if err := ctx.Inbox("now").Receive(ctx, nil); err != nil {
@@ -206,7 +206,7 @@ func cancelsUnborn(t *testing.T, open Open) {
 
 func cancelsCoroutine(t *testing.T, open Open) {
 	begun, ended := make(chan string, 2), make(chan string, 2)
-	hang := hanging("hang", begun, ended)
+	hang := hanging(begun, ended)
 	e := open(t, durable.NewProgram("p", func(ctx durable.Context, _ int) (map[string]any, error) {
 		got := map[string]any{}
 		outer := ctx.Go("outer", func(ctx durable.Context) error {
@@ -288,7 +288,7 @@ func cancelsCoroutineChild(t *testing.T, open Open) {
 func firstWins(t *testing.T, open Open) {
 	begun, ended := make(chan string, 2), make(chan string, 2)
 	slept, cleaned := make(chan durable.RunID, 1), make(chan durable.RunID, 1)
-	hang := hanging("hang", begun, ended)
+	hang := hanging(begun, ended)
 	wins := durable.NewFunc("wins", durable.StepOptions{Effect: durable.Read}, func(context.Context, int) (string, error) {
 		<-begun
 		<-begun

@@ -197,7 +197,7 @@ func timer(t *testing.T, open Open) {
 // timerBesideStep: a step may be bounded by a timer, also one that never ends by itself.
 func timerBesideStep(t *testing.T, open Open) {
 	begun, ended := make(chan string, 1), make(chan string, 1)
-	hang := hanging("hang", begun, ended)
+	hang := hanging(begun, ended)
 	e := open(t, durable.NewProgram("p", func(ctx durable.Context, _ int) (int, error) {
 		f := durable.Start(ctx, hang, "it")
 		first := ctx.Select(f, ctx.Timer(time.Millisecond))
