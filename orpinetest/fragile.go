@@ -36,12 +36,13 @@ type fragile struct {
 	commits int
 }
 
-// Commit implements store.Journal.
+// Commit implements store.Journal. What is refused goes to the store as a commit of nothing, so that
+// all are told in their order.
 func (f *fragile) Commit(changes []*store.Change, done func(error)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
-		go done(errCrash)
+		f.Store.Commit(nil, func(error) { done(errCrash) })
 		return
 	}
 	f.commits++
@@ -51,9 +52,7 @@ func (f *fragile) Commit(changes []*store.Change, done func(error)) {
 	}
 	f.down = true
 	if !f.dies.after {
-		close(f.dead)
-		go done(errCrash)
-		return
+		changes = nil
 	}
 	f.Store.Commit(changes, func(error) {
 		close(f.dead)

@@ -91,7 +91,7 @@ func TestRun(t *testing.T) {
 		if e.Calls("idem") != 2 || e.Calls("pay") != 1 || e.Calls("none") != 0 {
 			t.Errorf("idem was called %d times, pay %d times", e.Calls("idem"), e.Calls("pay"))
 		}
-		if got, want := e.Effects(), []string{"idem", "agent.model", "pay"}; !slices.Equal(got, want) {
+		if got, want := e.Effects(), []string{"idem", "pay"}; !slices.Equal(got, want) {
 			t.Errorf("effects %q, want %q", got, want)
 		}
 		if e.Lives() != 1 || len(e.Steps("run-1")) != 5 {

@@ -42,7 +42,7 @@ func (e *Env) Resolve(id durable.RunID, command int, r durable.Resolution) error
 func (e *Env) Calls(step string) int { return e.calls.of(step, "") }
 
 // Effects names the step functions whose calls succeeded, in that order, those under one idempotency
-// key once: what a world that heeds keys has seen.
+// key once and without those that only read: what a world that heeds keys has seen.
 func (e *Env) Effects() []string { return e.calls.effects() }
 
 // Steps are the steps of a run as its journal tells them.
