@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"durable", "model", "expr", "sandbox"}, // the words, standard library only; the door to expressions; what starts processes
 	{"store", "tool", "client"},             // what is durable; what agents can call; how others talk to a server
 	{"memory", "journal", "event"},          // threads; record and replay; the feed
-	{"agent", "engine"},                     // the loop; what drives runs
+	{"agent", "engine", "trigger"},          // the loop; what drives runs; what starts them
 	{"config"},                              // YAML -> definitions
 	{"."},                                   // the façade: wiring
 	{"server", "demo", "bench", "outfit"},   // HTTP doors; programs built on the façade; how fast it is; tools for agents of files
@@ -35,6 +35,7 @@ var onlyBelow = map[string][]string{
 	"journal": {"durable", "store"},
 	"event":   {"durable"},
 	"engine":  {"durable", "store", "journal", "event"},
+	"trigger": {"durable", "expr"},
 	// Its journal is Temporal's, so it needs no room of ours but the words.
 	"engine/temporal": {"durable"},
 	"expr":            {},
