@@ -110,7 +110,7 @@ func (s *segment) live() (over bool, err error) {
 			if ok, err := s.settled(); ok || err != nil {
 				return false, err
 			}
-			s.wakeAt(s.now().Add(lookAgain))
+			s.wakeAt(s.now().Add(minLookAgain))
 		}
 		s.look()
 		if err := s.wait(); err != nil {
@@ -133,8 +133,12 @@ func (s *segment) move() error {
 	return s.fill()
 }
 
-// wakeAt notes that something is to be done at a moment.
+// wakeAt notes that something is to be done at a moment. It is rounded up to what a journal keeps of
+// a time: by its clock, a timer must not ring before.
 func (s *segment) wakeAt(t time.Time) {
+	if down := t.Truncate(time.Microsecond); down.Before(t) {
+		t = down.Add(time.Microsecond)
+	}
 	if s.due.IsZero() || t.Before(s.due) {
 		s.due = t
 	}

@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	// lookAgain is how often a run of an earlier segment is looked at, whose end nobody tells.
-	lookAgain = 5 * time.Second
+	// How often a run of an earlier segment is looked at, whose end nobody tells: after a twentieth of
+	// the time that it has gone on, within these bounds.
+	minLookAgain = time.Second
+	maxLookAgain = 5 * time.Minute
+	lookShare    = 20
 	// noRoom is the pause after the queue of the engine was full.
 	noRoom = 5 * time.Second
 	// maxSalt is how many IDs are tried for one run.
@@ -119,7 +122,7 @@ func (s *segment) refresh(atOnce bool, which func(*under) bool) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil
 	}
-	if next := s.Refreshed.Add(lookAgain); !atOnce && next.After(s.now()) {
+	if next := s.Refreshed.Add(s.lookAgain()); !atOnce && next.After(s.now()) {
 		s.wakeAt(next)
 		return true, nil
 	}
@@ -138,9 +141,14 @@ func (s *segment) refresh(atOnce bool, which func(*under) bool) (bool, error) {
 		}
 	}
 	if left {
-		s.wakeAt(s.Refreshed.Add(lookAgain))
+		s.wakeAt(s.Refreshed.Add(s.lookAgain()))
 	}
 	return left, nil
+}
+
+// lookAgain is the time from the last look at runs of earlier segments to the next one.
+func (s *segment) lookAgain() time.Duration {
+	return min(max(s.Refreshed.Sub(s.LastAt)/lookShare, minLookAgain), maxLookAgain)
 }
 
 // cancelRunning asks what goes on to stop.
