@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"durable", "model", "expr", "sandbox", "suggest", "vet"}, // the words, standard library only; the door to expressions; what starts processes; what was meant; what reads the source of programs
 	{"store", "tool", "client"},                               // what is durable; what agents can call; how others talk to a server
 	{"memory", "journal", "event"},                            // threads; record and replay; the feed
-	{"agent", "engine"},                                       // the loop; what drives runs
+	{"agent", "engine", "trigger"},                            // the loop; what drives runs; what starts them
 	{"workflow"},                                              // the graph, whose nodes run agents
 	{"config"},                                                // YAML -> definitions
 	{"."},                                                     // the façade: wiring
@@ -36,6 +36,7 @@ var onlyBelow = map[string][]string{
 	"journal": {"durable", "store"},
 	"event":   {"durable"},
 	"engine":  {"durable", "store", "journal", "event"},
+	"trigger": {"durable", "expr"},
 	// Its journal is Temporal's, so it needs no room of ours but the words.
 	"engine/temporal": {"durable"},
 	"expr":            {},
@@ -43,7 +44,7 @@ var onlyBelow = map[string][]string{
 	"tool":            {"durable", "expr", "sandbox"},
 	"client":          {"durable", "model"},
 	"workflow":        {"durable", "agent", "model", "tool", "expr", "suggest"},
-	"config":          {"durable", "agent", "tool", "workflow", "expr", "suggest"},
+	"config":          {"durable", "agent", "tool", "workflow", "trigger", "expr", "suggest"},
 	// Who may come in is decided without knowing what there is inside.
 	"server/access": {"durable", "store", "client", "config", "suggest"},
 }
