@@ -34,9 +34,12 @@ type File struct {
 	Queues      map[string]Queue  `json:"queues,omitempty"`
 
 	Workflows map[string]Workflow `json:"workflows,omitempty"`
+	Schedules map[string]Trigger  `json:"schedules,omitempty"`
+	Triggers  map[string]Trigger  `json:"triggers,omitempty"`
 
 	agentNames    []string
 	workflowNames []string
+	triggerNames  []string
 	circles       map[string]bool            // workflows that come back to themselves
 	runs          map[string]map[string]Tool // see Runs
 	planners      map[string]Planner         // of agents that have one, by name
@@ -313,6 +316,11 @@ func parse(name, base string, data []byte, env func(string) (string, bool)) (*Fi
 	}
 	for _, e := range root.find("workflows").entries {
 		f.workflowNames = append(f.workflowNames, e.name)
+	}
+	for _, section := range []string{"schedules", "triggers"} {
+		for _, e := range root.find(section).entries {
+			f.triggerNames = append(f.triggerNames, e.name)
+		}
 	}
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))

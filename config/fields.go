@@ -65,7 +65,8 @@ func fileFields() []field {
 			{name: "permissions", is: object, required: true, fields: policyFields(), doc: "Narrows what may be called in the runs of the tenant"},
 		}, doc: "Tenants by name, and what may be done in their runs"},
 		{name: "workflows", is: table, fields: workflowFields(), doc: "Workflows by name; FILE#NAME runs one"},
-		{name: "schedules", notYet: "remove the section and start the run from cron"},
+		{name: "schedules", is: table, fields: scheduleFields(), doc: "What starts runs at times, by name; orpine serve keeps to them"},
+		{name: "triggers", is: table, fields: triggerFields(), doc: "What starts runs when something happens, by name; orpine serve watches for it"},
 		{name: "teams", notYet: "remove the section and give one agent the work"},
 	}
 }

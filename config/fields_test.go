@@ -89,7 +89,7 @@ func TestFieldsAreThoseOfTheGoTypes(t *testing.T) {
 			}
 			switch {
 			case sub.is == table:
-				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price", "declared", "above"}, "tools": {"name"}}[name])
+				compare(sub.fields, inner, join(path, name), map[string][]string{"agents": {"name", "price", "declared", "above"}, "tools": {"name"}, "schedules": {"on"}, "triggers": {"cron", "tz", "every", "at"}}[name])
 			case sub.is == object && sub.fields != nil:
 				compare(sub.fields, inner, join(path, name), map[string][]string{"permissions": {"tenant", "only"}}[name])
 			case sub.is == steps && !strings.Contains(path, "steps"):
@@ -124,7 +124,7 @@ func TestEveryFieldAgreesWithTheJSONSchema(t *testing.T) {
 		"{a: string}", "{a: 3}", "{a: [string]}", "{a: {b: string}}", "{a: {}}", "{a: a.csv}", `{"9": x}`, `{"a b": x}`, "{schema: {type: object}}",
 		"{use: openai/x}", "{attempts: 3}", "{attempts: 3, other: 1}", "{input: 1, output: 2}", "{input: 1}", "{a: {model: openai/x}}", "{a: openai/x}",
 		"[{id: a, wait: 1m}]", "{a: {wait: 1m}}", "{a: {steps: [{id: a, wait: 1m}]}}", "[2s, 5s]", "[{goto: end}]", "[{name: x, that: y}]", "{steps: [{id: b, wait: 1m}], max: 3}",
-		"{goal: x, planner: y}", "react", "{kind: react}", "{tool: x}", "append", "continue", "inputs", "[inputs]",
+		"{goal: x, planner: y}", "react", "{kind: react}", "{cron: x, run: y}", "{a: {cron: x, run: y}}", "{a: {on: {event: x}, run: y}}", "{event: x}", "skip", "standard", "{folder: x, glob: y}", "failed", "[failed]", "{tool: x}", "append", "continue", "inputs", "[inputs]",
 		"{a: {use: openai/x}}", "[{after: 4h, to: [x]}]", "GET", "path", "http", "none", "on", "{user: u, password: p}", "{a: {permissions: {deny: [x]}}}", "[{after: 4h}]", "{a: {csv: {t: t.csv}}}", "{turns: 3}", "{turns: 3, mcp: {}}",
 	}
 	env := func(name string) (string, bool) {
@@ -198,6 +198,8 @@ func document(fields []field, path []string, value, indent string) string {
 			fmt.Fprintf(&b, "%s%s:%s", indent, f.name, document(f.fields, rest, value, below))
 		case f.required && len(f.choices) > 0:
 			fmt.Fprintf(&b, "%s%s: %s\n", indent, f.name, f.choices[0])
+		case f.required && f.is == object:
+			fmt.Fprintf(&b, "%s%s: { event: x }\n", indent, f.name)
 		case f.required && f.is == steps:
 			fmt.Fprintf(&b, "%s%s: [{ id: z, wait: 1m }]\n", indent, f.name)
 		case f.required && f.is == rows:

@@ -76,6 +76,16 @@ func (r *refs) check() {
 	for _, e := range r.root.find("workflows").entries {
 		r.workflow(e)
 	}
+	for _, e := range r.root.find("schedules").entries {
+		if t, ok := r.file.Schedules[e.name]; ok {
+			r.trigger(e, "schedules", t)
+		}
+	}
+	for _, e := range r.root.find("triggers").entries {
+		if t, ok := r.file.Triggers[e.name]; ok {
+			r.trigger(e, "triggers", t)
+		}
+	}
 	r.policy(r.file.Permissions, "permissions")
 	for name, t := range r.file.Tenants {
 		r.policy(t.Permissions, "tenants."+name+".permissions")

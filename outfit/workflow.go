@@ -2,6 +2,7 @@ package outfit
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/trigger"
 	"github.com/orpine-run/orpine/workflow"
 )
 
@@ -62,6 +64,45 @@ func (o *Outfit) Planned(f *config.File, name string) (*workflow.Definition, err
 	}
 	d.Declared = hands.Declared
 	return workflow.PlanExecute(d, plan, workers), nil
+}
+
+// Trigger is a schedule or trigger of a file, with what it starts. Errors: not_found for one that there
+// is not; invalid.
+func (o *Outfit) Trigger(f *config.File, name string) (trigger.Definition, error) {
+	d, target, err := f.Trigger(name)
+	if err != nil {
+		return d, err
+	}
+	flow, err := o.startable(f, target)
+	if err != nil {
+		return d, err
+	}
+	var started any = flow
+	with := d.Start.Input
+	if flow == nil { // an agent, which is told a text
+		if started, err = o.Definition(f, target); err != nil {
+			return d, err
+		}
+		d.Start.Program = agent.Program
+	} else {
+		d.Start.Program = workflow.Program
+		if with, err = json.Marshal(workflow.Input{Input: with}); err != nil {
+			return d, err
+		}
+	}
+	d.Start.Name, d.Start.Input = target, with
+	if d.Start.Definition, err = json.Marshal(started); err != nil {
+		return d, err
+	}
+	return d, d.Check()
+}
+
+// startable is a workflow of a file, or that of an agent that plans; nil for an agent that does not.
+func (o *Outfit) startable(f *config.File, name string) (*workflow.Definition, error) {
+	if slices.Contains(f.WorkflowNames(), name) {
+		return o.Workflow(f, name)
+	}
+	return o.Planned(f, name)
 }
 
 // complete gives a workflow, and those it runs, what their agents and tools need.
