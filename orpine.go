@@ -15,6 +15,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/agent"
@@ -211,8 +212,11 @@ func (r *Runtime) Batches(ctx context.Context, id durable.RunID, after event.Cur
 	return r.engine.Feed().Batches(ctx, id, after)
 }
 
-// Signal delivers a signal; see durable.Engine.
+// Signal delivers a signal; see durable.Engine. Besides its errors: invalid for a name of durable.OwnSignals.
 func (r *Runtime) Signal(ctx context.Context, id durable.RunID, s durable.Signal) error {
+	if strings.HasPrefix(s.Name, durable.OwnSignals) {
+		return durable.Errorf(durable.CodeInvalid, "signal %s: names that begin with %s are the runtime's own", s.Name, durable.OwnSignals)
+	}
 	return r.engine.Signal(ctx, id, s)
 }
 

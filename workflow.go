@@ -164,7 +164,7 @@ func (r *Runtime) again(ctx context.Context, run store.Run, req ForkRequest) (du
 	}
 	definition := req.Definition
 	if definition == nil {
-		if definition, err = r.journal.Get(ctx, durable.Ref{Hash: run.Definition}); err != nil {
+		if definition, err = json.Marshal(p.Definition()); err != nil { // it may have been migrated
 			return "", err
 		}
 	}
@@ -172,6 +172,33 @@ func (r *Runtime) again(ctx context.Context, run store.Run, req ForkRequest) (du
 		ID: req.ID, Program: workflow.Program, Name: cmp.Or(req.Name, run.Name), Input: input, Definition: definition,
 		Queue: run.Queue, Priority: run.Priority, Tenant: run.Tenant, Share: run.Share,
 	})
+}
+
+// Migrate has a run of a workflow go on by another definition, from where it is: see
+// workflow.MigrateSignal. It returns when the run has been told. Errors: those of Progress, conflict when the
+// run has ended or does not fit.
+func (r *Runtime) Migrate(ctx context.Context, id durable.RunID, d *workflow.Definition) (workflow.Fit, error) {
+	fit, err := r.Fits(ctx, r.cfg, id, d)
+	if err != nil {
+		return fit, err
+	}
+	if fit.Status != workflow.FitOK {
+		return fit, durable.Errorf(durable.CodeConflict, "run %s does not fit: it %s: %s: %s", id, fit.Status, fit.Step, fit.Why)
+	}
+	data, err := json.Marshal(d)
+	if err != nil {
+		return fit, err
+	}
+	return fit, r.engine.Signal(ctx, id, durable.Signal{Name: workflow.MigrateSignal, Data: data})
+}
+
+// Fits holds a run of a workflow against another definition. Errors: those of Progress.
+func (r *Reader) Fits(ctx context.Context, cfg Config, id durable.RunID, d *workflow.Definition) (workflow.Fit, error) {
+	p, err := r.progress(ctx, cfg, id)
+	if err != nil {
+		return workflow.Fit{}, err
+	}
+	return p.Fits(d)
 }
 
 // StartWorkflow starts a run of a workflow.

@@ -15,12 +15,12 @@ import (
 // read before; what agents read that it starts is theirs.
 type Hands struct{ loop loop }
 
-// Hands makes those of a run. The definition stands under hands in the JSON of the one that is pinned
-// to the run. Sources among its tools are asked what they have; that is a step of the run.
+// Hands makes those of a run. The definition stands under hands in the JSON of the one that steps find
+// under pinned, such as the one that is pinned to the run. Sources among its tools are asked what they have; that is a step of the run.
 // Error: one of durable.Block when a tool cannot be made here.
-func (s *Set) Hands(ctx durable.Context, d Definition) (*Hands, error) {
+func (s *Set) Hands(ctx durable.Context, d Definition, pinned durable.Ref) (*Hands, error) {
 	d.Flow = FlowOff
-	h := &Hands{loop{program: s.agent, ctx: ctx, definition: d, ref: durable.RefOf(ctx.Info().Definition), hands: true}}
+	h := &Hands{loop{program: s.agent, ctx: ctx, definition: d, ref: pinned, hands: true}}
 	return h, h.loop.equip()
 }
 

@@ -128,6 +128,10 @@ type Reply struct {
 	Digest    string          `json:"digest,omitempty"` // of what was decided on; "" = not looked at
 }
 
+// OwnSignals begins the names of the signals by which the runtime itself tells programs something.
+// Nobody else sends them, and a run is not said to wait for one.
+const OwnSignals = "orpine."
+
 // Signal is a durable message to a run, delivered to the inbox of its name in
 // the order in which signals were accepted.
 type Signal struct {

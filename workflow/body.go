@@ -21,8 +21,10 @@ func (w *walker) body(ctx durable.Context, b *body, s scope) error {
 func (w *walker) inOrder(ctx durable.Context, b *body, s scope) error {
 	for at := 0; at < len(b.nodes); {
 		n := b.nodes[at]
-		if err := w.pause(b); err != nil && w.marks[n.ID].Status == Pending {
-			return err
+		if w.marks[n.ID].Status == Pending {
+			if err := w.pause(b); err != nil {
+				return err
+			}
 		}
 		m, err := w.node(ctx, n, s)
 		if err != nil {
@@ -131,6 +133,9 @@ func (r *race) run(ctx durable.Context, s scope) error {
 			return err
 		}
 		if len(r.running) == 0 {
+			if r.next {
+				return errSegment
+			}
 			continue
 		}
 		i := ctx.Select(r.waits()...)
@@ -140,10 +145,11 @@ func (r *race) run(ctx durable.Context, s scope) error {
 		}
 		ended := r.running[i]
 		r.running = slices.Delete(r.running, i, i+1)
-		if err := ended.future.Get(ctx, nil); err != nil && !ended.lost {
-			if r.next {
-				return errSegment
-			}
+		err := ended.future.Get(ctx, nil)
+		switch {
+		case err != nil && r.next:
+			continue // what else runs is waited for
+		case err != nil && !ended.lost:
 			r.halt(ctx)
 			return err
 		}
@@ -152,6 +158,9 @@ func (r *race) run(ctx durable.Context, s scope) error {
 			r.halt(ctx)
 			break
 		}
+	}
+	if r.next {
+		return errSegment
 	}
 	if len(r.failed) > 0 {
 		slices.SortFunc(r.failed, func(a, b *node) int { return a.index - b.index })
@@ -168,6 +177,9 @@ func (r *race) launch(ctx durable.Context, s scope) error {
 			r.ready = r.ready[1:]
 			r.over(n)
 			continue
+		}
+		if r.next {
+			return nil // nothing is begun any more
 		}
 		if len(r.running) == 0 {
 			if err := r.pause(r.body); err != nil {

@@ -18,6 +18,7 @@ const (
 	KeptFunc   = "workflow.kept"   // looks for an output that was kept
 	KeepFunc   = "workflow.keep"   // keeps one
 	RecordFunc = "workflow.record" // records that an asset was made
+	PinFunc    = "workflow.pin"    // keeps a definition that is taken up
 )
 
 // Kept is an output that is kept for other runs.
@@ -63,6 +64,9 @@ func (p *Walks) steps(cfg Config) {
 			return false, nil
 		}
 		return true, cfg.Record(ctx, m)
+	})
+	p.pin = durable.NewFunc(PinFunc, durable.StepOptions{Effect: durable.Idempotent}, func(ctx context.Context, definition json.RawMessage) (durable.Ref, error) {
+		return durable.AttemptOf(ctx).Blobs.Put(ctx, definition)
 	})
 }
 

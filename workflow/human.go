@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/expr"
@@ -31,7 +32,7 @@ func (h *Human) actionsOf() []string {
 }
 
 // human puts a question to a person.
-func (w *walker) human(ctx durable.Context, n *node, s scope) (any, error) {
+func (w *walker) human(ctx durable.Context, n *node, s scope, m *Mark) (any, error) {
 	h := n.Human
 	prompt, err := n.ask.String(w.eval(s))
 	if err != nil {
@@ -41,15 +42,23 @@ func (w *walker) human(ctx durable.Context, n *node, s scope) (any, error) {
 	if err != nil {
 		return nil, invalid("human.show", err)
 	}
-	i := durable.Interrupt{Kind: FormKind, Prompt: prompt, Value: show, Schema: h.Form, To: h.To, Within: h.Timeout, Quorum: h.Quorum}
+	i := durable.Interrupt{Kind: FormKind, Prompt: prompt, Value: show, Schema: h.Form, To: h.To, Quorum: h.Quorum}
 	if len(h.Form) == 0 {
 		i.Kind, i.Options, i.Schema = ReviewKind, h.actionsOf(), reviewSchema(h.actionsOf())
 	}
 	if len(h.OnTimeout) > 0 {
 		i.Default = h.OnTimeout
 	}
+	if h.Timeout > 0 {
+		if m.Until.IsZero() { // else it is known from the segment before
+			m.Until = durable.Now(ctx).Add(h.Timeout)
+		}
+		i.Within = max(m.Until.Sub(durable.Now(ctx)), time.Millisecond)
+	}
+	question := ctx.Ask(i)
+	defer w.waiting(question)()
 	var said json.RawMessage
-	if err := ctx.Ask(i).Get(ctx, &said); err != nil {
+	if err := question.Get(ctx, &said); err != nil {
 		return nil, err
 	}
 	if len(h.Form) > 0 {

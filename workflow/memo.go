@@ -15,6 +15,9 @@ type Input struct {
 	Select []string        `json:"select,omitempty"` // nodes or assets; +NAME is one with all it needs, NAME+ with all that needs it. Empty = all
 	Again  durable.RunID   `json:"again,omitempty"`  // the run whose results are in the memo
 	Seen   agent.Seen      `json:"seen,omitzero"`    // what was read before it began
+
+	Definition json.RawMessage `json:"definition,omitempty"` // in place of the pinned one, since a migration
+	Pinned     *durable.Ref    `json:"pinned,omitempty"`     // where the steps find that
 	Memo
 }
 
@@ -82,7 +85,7 @@ type Mark struct {
 	Attempt int              `json:"attempt,omitempty"`
 	Started time.Time        `json:"started,omitzero"`
 	Ended   time.Time        `json:"ended,omitzero"`
-	Until   time.Time        `json:"until,omitzero"` // retrying: when it is tried again
+	Until   time.Time        `json:"until,omitzero"` // retrying: when it is tried again; waiting: until when
 	Output  json.RawMessage  `json:"output,omitempty"`
 	Error   *durable.Failure `json:"error,omitempty"`
 	Items   []*Mark          `json:"items,omitempty"` // of a for_each

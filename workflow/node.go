@@ -30,10 +30,8 @@ func (w *walker) node(ctx durable.Context, n *node, s scope) (*Mark, error) {
 	}
 	w.busy++
 	defer func() { w.busy-- }()
-	m := &Mark{Status: Running, Started: durable.Now(ctx), Output: w.marks[n.ID].Output, value: w.marks[n.ID].value}
-	if was := w.marks[n.ID]; len(was.Items) > 0 {
-		m.Items = was.Items // those that are good are not run again
-	}
+	was := w.marks[n.ID] // of the round before, or of the segment before
+	m := &Mark{Status: Running, Started: durable.Now(ctx), Output: was.Output, value: was.value, Items: was.Items, Until: was.Until}
 	w.marks[n.ID] = m
 	var out any
 	var err error
@@ -44,7 +42,8 @@ func (w *walker) node(ctx durable.Context, n *node, s scope) (*Mark, error) {
 	}
 	m.Ended = durable.Now(ctx)
 	switch {
-	case w.next:
+	case w.next && (err == errSegment || durable.CodeOf(err) == durable.CodeCanceled && err != nil): //nolint:errorlint // it is made here and never wrapped
+		m.Status = Pending
 		return m, errSegment
 	case durable.CodeOf(err) == durable.CodeCanceled && err != nil:
 		m.Status = Canceled
@@ -92,6 +91,9 @@ func (w *walker) succeed(n *node, m *Mark, out any) *Mark {
 
 // attempts runs a node, or one item of it, until it succeeds or is not tried again.
 func (w *walker) attempts(ctx durable.Context, n *node, s scope, m *Mark) (any, error) {
+	if w.next {
+		return nil, errSegment
+	}
 	if err := w.afford(); err != nil {
 		return nil, err
 	}
@@ -119,11 +121,18 @@ func (w *walker) attempts(ctx durable.Context, n *node, s scope, m *Mark) (any, 
 			return nil, err
 		}
 		m.Status, m.Error, m.Until = Retrying, durable.FailureOf(err), durable.Now(ctx).Add(wait)
-		if err := durable.Sleep(ctx, wait); err != nil {
+		if err := w.sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 		m.Status, m.Error, m.Until = Running, nil, time.Time{}
 	}
+}
+
+// sleep waits, unless another definition is taken up.
+func (w *walker) sleep(ctx durable.Context, d time.Duration) error {
+	f := ctx.Timer(d)
+	defer w.waiting(f)()
+	return f.Get(ctx, nil)
 }
 
 // Defaults of [Retry].

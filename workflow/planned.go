@@ -128,8 +128,12 @@ func (w *walker) approved(ctx durable.Context, n *node, plan *Planned, d *Defini
 		if err != nil {
 			return nil, err
 		}
+		question := ctx.Ask(durable.Interrupt{Kind: PlanKind, Prompt: prompt, Value: value, Options: actions, Schema: reviewSchema(actions), To: n.Plan.To})
+		done := w.waiting(question)
 		var said json.RawMessage
-		if err := ctx.Ask(durable.Interrupt{Kind: PlanKind, Prompt: prompt, Value: value, Options: actions, Schema: reviewSchema(actions), To: n.Plan.To}).Get(ctx, &said); err != nil {
+		err = question.Get(ctx, &said)
+		done()
+		if err != nil {
 			return nil, err
 		}
 		answer, err := reviewed(said, value, actions)

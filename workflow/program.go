@@ -52,6 +52,7 @@ type Walks struct {
 	kept   durable.Func[keptInput, keptOutput]
 	keep   durable.Func[keepInput, bool]
 	record durable.Func[Materialization, bool]
+	pin    durable.Func[json.RawMessage, durable.Ref]
 }
 
 var _ durable.Program = (*Walks)(nil)
@@ -61,7 +62,7 @@ func (p *Walks) Name() string { return Program }
 
 // Steps implements durable.Program.
 func (p *Walks) Steps() []durable.StepFunc {
-	return []durable.StepFunc{p.kept.StepFunc, p.keep.StepFunc, p.record.StepFunc}
+	return []durable.StepFunc{p.kept.StepFunc, p.keep.StepFunc, p.record.StepFunc, p.pin.StepFunc}
 }
 
 // Observed is the program for a replay: fn is told of the progress of each segment when it begins,
@@ -146,14 +147,19 @@ func (p *Walks) Run(ctx durable.Context, input json.RawMessage) (json.RawMessage
 // walker makes the walk of one segment.
 func (p *Walks) walker(ctx durable.Context, input json.RawMessage) (*walker, error) {
 	info := ctx.Info()
-	g, err := p.graphs.of(info.Definition)
-	if err != nil {
-		return nil, err
-	}
-	w := &walker{Walks: p, ctx: ctx, graph: g}
+	w := &walker{Walks: p, ctx: ctx}
 	if err := json.Unmarshal(input, &w.in); err != nil {
 		return nil, durable.Errorf(durable.CodeInvalid, "input of a workflow: %w", err)
 	}
+	definition := info.Definition
+	if w.in.Definition != nil {
+		definition = w.in.Definition
+	}
+	g, err := p.graphs.of(definition)
+	if err != nil {
+		return nil, err
+	}
+	w.graph = g
 	if w.in.Began.IsZero() {
 		w.in.Began = info.Now
 	}

@@ -24,10 +24,10 @@ func (w *walker) perform(ctx durable.Context, n *node, s scope, m *Mark) (any, e
 		return w.workflow(ctx, n, s)
 	case VerbHuman:
 		m.Status = Waiting
-		return w.human(ctx, n, s)
+		return w.human(ctx, n, s, m)
 	case VerbWait:
 		m.Status = Waiting
-		return w.wait(ctx, n, s)
+		return w.wait(ctx, n, s, m)
 	case VerbSet:
 		return w.set(n, s)
 	case VerbLoop:
@@ -158,7 +158,11 @@ func (w *walker) equip() error {
 	if w.agents == nil {
 		return durable.Block(durable.Errorf(durable.CodeInvalid, "this build calls no tools"))
 	}
-	hands, err := w.agents.Hands(w.ctx, w.graph.def.Hands)
+	pinned := durable.RefOf(w.ctx.Info().Definition)
+	if w.in.Pinned != nil {
+		pinned = *w.in.Pinned
+	}
+	hands, err := w.agents.Hands(w.ctx, w.graph.def.Hands, pinned)
 	if err != nil {
 		return err
 	}
@@ -201,35 +205,51 @@ func (w *walker) below(ctx durable.Context, name string, d *Definition, in Input
 }
 
 // wait waits for a moment or an event.
-func (w *walker) wait(ctx durable.Context, n *node, s scope) (any, error) {
+func (w *walker) wait(ctx durable.Context, n *node, s scope, m *Mark) (any, error) {
 	if n.Wait.Event != "" {
 		return w.event(ctx, n, s)
 	}
-	text, err := n.moment.String(w.eval(s))
-	if err != nil {
-		return nil, invalid("wait", err)
+	if m.Until.IsZero() { // else it is known from the segment before
+		text, err := n.moment.String(w.eval(s))
+		if err != nil {
+			return nil, invalid("wait", err)
+		}
+		if m.Until, err = moment(n.Wait, text, durable.Now(ctx)); err != nil {
+			return nil, invalid("wait", err)
+		}
 	}
-	if n.Wait.For != "" {
+	if d := m.Until.Sub(durable.Now(ctx)); d > 0 {
+		return nil, w.sleep(ctx, d)
+	}
+	return nil, nil
+}
+
+// moment is when a wait is over.
+func moment(w *Wait, text string, now time.Time) (time.Time, error) {
+	if w.For != "" {
 		d, ok := expr.ParseDuration(text)
 		if !ok {
-			return nil, invalid("wait", fmt.Errorf("%q is no duration such as 30s, 15m or 3d", text))
+			return now, fmt.Errorf("%q is no duration such as 30s, 15m or 3d", text)
 		}
-		return nil, durable.Sleep(ctx, d)
+		return now.Add(d), nil
 	}
 	until, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return nil, invalid("wait", fmt.Errorf("%q is no time such as 2026-01-31T12:00:00Z", text))
+		return now, fmt.Errorf("%q is no time such as 2026-01-31T12:00:00Z", text)
 	}
-	if d := until.Sub(durable.Now(ctx)); d > 0 {
-		return nil, durable.Sleep(ctx, d)
-	}
-	return nil, nil
+	return until, nil
 }
 
 // event waits for a signal that fits.
 func (w *walker) event(ctx durable.Context, n *node, s scope) (any, error) {
 	for {
-		raw, err := durable.Receive[json.RawMessage](ctx, n.Wait.Event)
+		heard := durable.Go(ctx, "event "+n.Wait.Event, func(ctx durable.Context) (json.RawMessage, error) {
+			return durable.Receive[json.RawMessage](ctx, n.Wait.Event)
+		})
+		done := w.waiting(heard)
+		var raw json.RawMessage
+		err := heard.Get(ctx, &raw)
+		done()
 		if err != nil {
 			return nil, err
 		}

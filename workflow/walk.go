@@ -31,9 +31,10 @@ type walker struct {
 	hands  *agent.Hands // nil until a tool is called
 	seen   agent.Seen
 	spent  Spent
-	busy   int  // nodes that run, with the loops they stand in
-	work   int  // nodes that have ended in this segment
-	next   bool // a new segment is to begin
+	busy   int              // nodes that run, with the loops they stand in
+	work   int              // nodes that have ended in this segment
+	next   bool             // a new segment is to begin
+	waits  []durable.Future // that another definition cuts short
 }
 
 // scope is what a node sees beyond what all see.
@@ -66,7 +67,9 @@ var errSegment = errors.New("a new segment begins")
 
 // walk goes through the workflow to its end, or undoes what was done.
 func (w *walker) walk() (json.RawMessage, error) {
+	stop := w.watch()
 	err := w.body(w.ctx, w.graph.body, scope{item: -1})
+	stop()
 	switch {
 	case w.next:
 		return nil, errSegment
@@ -137,6 +140,9 @@ const segmentWork = 500
 // pause begins a new segment where there is cause to, and nothing is under way but the loops that
 // the caller stands in.
 func (w *walker) pause(b *body) error {
+	if w.next {
+		return errSegment // a new definition is taken up
+	}
 	depth := 0
 	for n := b.in; n != nil; n = n.body.in {
 		depth++
@@ -152,7 +158,7 @@ func (w *walker) pause(b *body) error {
 func (w *walker) goOn() error {
 	memo := Memo{Results: map[string]*Mark{}, Rounds: w.rounds, Backs: w.backs, Undo: w.undo, Spent: w.spent, Began: w.in.Began}
 	for id, m := range w.marks {
-		if m.Status.Ended() || m.Output != nil {
+		if m.Status.Ended() || m.Output != nil || len(m.Items) > 0 || !m.Until.IsZero() {
 			memo.Results[id] = m
 		}
 	}
@@ -160,7 +166,7 @@ func (w *walker) goOn() error {
 	if memo.State, err = w.state.snapshot(); err != nil {
 		return err
 	}
-	data, err := json.Marshal(Input{Input: w.in.Input, Select: w.in.Select, Again: w.in.Again, Seen: w.seen, Memo: memo})
+	data, err := json.Marshal(Input{Input: w.in.Input, Select: w.in.Select, Again: w.in.Again, Seen: w.seen, Definition: w.in.Definition, Pinned: w.in.Pinned, Memo: memo})
 	if err != nil {
 		return fmt.Errorf("encode the state of a workflow: %w", err)
 	}

@@ -323,3 +323,34 @@ func TestCrashes(t *testing.T) {
 		}
 	})
 }
+
+// TestMigrate: a run that waits takes up another definition, keeps what it has and waits no longer
+// than it would have.
+func TestMigrate(t *testing.T) {
+	old := &workflow.Definition{Name: "test", Hands: agent.Definition{Name: "test", Tools: []string{"*"}}, Body: workflow.Body{Ordered: true, Nodes: []workflow.Node{
+		says("first", "first"), {ID: "cool", Wait: &workflow.Wait{For: "10h"}}, says("last", "old ${{ steps.first.output }}"),
+	}}}
+	next := &workflow.Definition{Name: "test", Hands: old.Hands, Body: workflow.Body{Ordered: true, Nodes: []workflow.Node{
+		says("first", "changed"), {ID: "cool", Wait: &workflow.Wait{For: "10h"}}, says("more", "more"), says("last", "new ${{ steps.first.output }} ${{ steps.more.output }}"),
+	}}}
+	h := echo()
+	orpinetest.Run(t, config(h), func(t *testing.T, e *orpinetest.Env) {
+		began := time.Now()
+		id := begin(t, e, old, `{}`)
+		e.Settle(id)
+		time.Sleep(4 * time.Hour)
+		if err := e.Signal(id, workflow.MigrateSignal, next); err != nil {
+			t.Fatal(err)
+		}
+		e.Crash()
+		if got := output(t, e.Wait(id)); got != `"new first more"` {
+			t.Errorf("got %s", got)
+		}
+		if took := time.Since(began); took < 10*time.Hour || took > 10*time.Hour+time.Minute {
+			t.Errorf("it took %s, not 10 h", took)
+		}
+		if calls := h.all(); len(calls) != 3 {
+			t.Errorf("calls %v", calls)
+		}
+	})
+}

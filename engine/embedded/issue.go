@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
@@ -222,6 +223,9 @@ func (l *live) waits() (waits []durable.Wait, wake time.Time, still bool) {
 			continue
 		}
 		for _, name := range r.on {
+			if strings.HasPrefix(name, durable.OwnSignals) {
+				continue
+			}
 			waits = append(waits, durable.Wait{Kind: durable.WaitSignal, Name: name})
 		}
 	}

@@ -206,7 +206,7 @@ func (r *run) view() view {
 		v.Waits = append(v.Waits, p.wait)
 	}
 	for name, b := range r.inboxes {
-		if b.waiting > 0 {
+		if b.waiting > 0 && !strings.HasPrefix(name, durable.OwnSignals) {
 			v.Waits = append(v.Waits, durable.Wait{Kind: durable.WaitSignal, Name: name})
 		}
 	}
