@@ -15,6 +15,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/orpine-run/orpine/agent"
@@ -25,6 +26,7 @@ import (
 	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/trigger"
 )
 
 // Config says what a runtime has. The zero value of every field but Data is usable.
@@ -62,6 +64,10 @@ type Config struct {
 	// power cut. Default false.
 	ProcessDurability bool
 
+	// Triggers is how triggers reach what this runtime does not know itself: Poll and Folder. What else
+	// of it is nil is set here.
+	Triggers trigger.Config
+
 	late *late // what agents reach the runtime by
 }
 
@@ -78,6 +84,7 @@ type Runtime struct {
 	engine    *embedded.Engine
 	providers map[string]model.Provider
 	threads   locks
+	triggers  sync.Mutex // held while one is set or removed
 }
 
 // closeTimeout is how long Close waits for steps that were told to stop.
@@ -112,7 +119,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 }
 
 // Programs are what a runtime of this configuration lets its runs execute: the agent
-// program and those of the configuration. Error: invalid for a registration that cannot be.
+// program, that of triggers and those of the configuration. Error: invalid for a registration that cannot be.
 func Programs(cfg Config) ([]durable.Program, error) {
 	agents, err := agent.New(agent.Config{
 		Providers: cfg.Providers, Tools: cfg.Tools, Makers: cfg.Makers, Sources: cfg.Sources, Redact: cfg.Redact, Rules: cfg.late.rules(), Send: cfg.late.send(),
@@ -120,7 +127,11 @@ func Programs(cfg Config) ([]durable.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(agents, cfg.Programs...), nil
+	triggers, err := trigger.New(cfg.late.triggers(cfg.Triggers))
+	if err != nil {
+		return nil, err
+	}
+	return append(append(agents, triggers), cfg.Programs...), nil
 }
 
 // Close stops driving runs and gives the directory back. Unfinished runs go on when

@@ -22,10 +22,7 @@ type segment struct {
 	alarm alarm     // the timer that is set
 	watch *watching // the look that is under way; nil = none
 	idle  int       // looks that have found nothing
-	after time.Time // the source is not asked before, because it failed
-	// refreshed is when the runs of backfills of earlier segments were looked at.
-	refreshed time.Time
-	due       time.Time // when the next thing is to be done; zero = nothing is known
+	due   time.Time // when the next thing is to be done; zero = nothing is known
 	done      int       // what was dealt with in this segment
 	fired     bool      // a one-off has been dealt with
 }
