@@ -56,6 +56,7 @@ crash: ## kill the built program N times and cut the power N/100 times (as root)
 CUTS = 1000
 soak: ## run the long forms of the crash, simulation and planted bug tests (an hour or more)
 	go test -count=1 -timeout 24h -v -run '^(TestCrashEverywhere|TestSimulation|TestLinearizable)$$' ./engine/embedded -soak
+	go test -count=1 -timeout 24h -v -run '^(TestCrashEverywhere|TestManySchedules)$$' ./trigger -soak
 	go test -count=1 -timeout 24h -v -run '^TestPlantedBugs$$' . -soak
 	go test -count=1 -timeout 24h -v -run '^TestPowerCut$$' ./cmd/orpine -cuts $(CUTS)
 	go test -count=1 -timeout 24h -v -run '^TestKillStorm$$' ./cmd/orpine -kills $(N)

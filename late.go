@@ -2,11 +2,14 @@ package orpine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/engine/embedded"
 	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/trigger"
 )
 
 // late is how step functions reach the runtime that they are made for: programs are there
@@ -46,6 +49,44 @@ func (l *late) send() func(context.Context, durable.RunID, durable.Signal) error
 		}
 		return err
 	}
+}
+
+// triggers fills in how triggers reach a runtime, where there is one to come.
+func (l *late) triggers(cfg trigger.Config) trigger.Config {
+	if cfg.RunID == nil {
+		cfg.RunID = embedded.RunIDOf
+	}
+	if l == nil {
+		return cfg
+	}
+	if cfg.Look == nil {
+		cfg.Look = func(ctx context.Context, id durable.RunID) (durable.Run, error) {
+			r, err := l.wait(ctx)
+			if err != nil {
+				return durable.Run{}, err
+			}
+			return r.Get(ctx, id)
+		}
+	}
+	if cfg.Cancel == nil {
+		cfg.Cancel = func(ctx context.Context, id durable.RunID, reason string) error {
+			r, err := l.wait(ctx)
+			if err != nil {
+				return err
+			}
+			return r.Cancel(ctx, id, reason)
+		}
+	}
+	if cfg.Ended == nil {
+		cfg.Ended = func(ctx context.Context, cursor json.RawMessage, which trigger.RunEnd) ([]durable.Run, json.RawMessage, error) {
+			r, err := l.wait(ctx)
+			if err != nil {
+				return nil, nil, err
+			}
+			return r.ends(ctx, cursor, durable.AttemptOf(ctx).Tenant, which)
+		}
+	}
+	return cfg
 }
 
 // rules is nil where there is no runtime to come.

@@ -16,6 +16,7 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/orpine-run/orpine/agent"
@@ -26,6 +27,7 @@ import (
 	"github.com/orpine-run/orpine/store"
 	"github.com/orpine-run/orpine/store/sqlite"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/trigger"
 )
 
 // Config says what a runtime has. The zero value of every field but Data is usable.
@@ -63,6 +65,10 @@ type Config struct {
 	// power cut. Default false.
 	ProcessDurability bool
 
+	// Triggers is how triggers reach what this runtime does not know itself: Poll and Folder. What else
+	// of it is nil is set here.
+	Triggers trigger.Config
+
 	late *late // what agents reach the runtime by
 }
 
@@ -76,9 +82,10 @@ type Queue = embedded.Queue
 // methods are safe for concurrent use.
 type Runtime struct {
 	Reader
-	engine  *embedded.Engine
-	cfg     Config
-	threads locks
+	engine   *embedded.Engine
+	cfg      Config
+	threads  locks
+	triggers sync.Mutex // held while one is set or removed
 }
 
 // closeTimeout is how long Close waits for steps that were told to stop.
@@ -112,14 +119,18 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	return r, nil
 }
 
-// Programs are what a runtime of this configuration lets its runs execute: those of agents and of
-// workflows, and those of the configuration. Error: invalid for a registration that cannot be.
+// Programs are what a runtime of this configuration lets its runs execute: those of agents, workflows
+// and triggers, and those of the configuration. Error: invalid for a registration that cannot be.
 func Programs(cfg Config) ([]durable.Program, error) {
 	agents, err := agent.NewSet(cfg.agents())
 	if err != nil {
 		return nil, err
 	}
-	return append(append(agents.Programs(), workflows(cfg, agents)), cfg.Programs...), nil
+	triggers, err := trigger.New(cfg.late.triggers(cfg.Triggers))
+	if err != nil {
+		return nil, err
+	}
+	return append(append(agents.Programs(), workflows(cfg, agents), triggers), cfg.Programs...), nil
 }
 
 // agents is what the agent program is made of.

@@ -12,7 +12,7 @@ const maxBackfills = 100
 // addBackfill takes up a backfill behind those that are under way.
 func (s *segment) addBackfill(data json.RawMessage) error {
 	var b Backfill
-	if err := read(data, &b); err != nil {
+	if err := decode(data, &b); err != nil {
 		return err
 	}
 	if err := b.Check(&s.d); err != nil {

@@ -56,7 +56,7 @@ func (d *Definition) check() error {
 	if err := d.On.check(d); err != nil {
 		return err
 	}
-	_, err := compile(d)
+	_, err := newSpaces().compile(d)
 	return err
 }
 
@@ -200,22 +200,28 @@ type words struct {
 	condition   *expr.Expression // nil = always
 }
 
+// spaces are the variables that the expressions of a definition may use.
+type spaces struct{ trigger, event *expr.Space }
+
+func newSpaces() spaces {
+	return spaces{trigger: expr.NewSpace("trigger"), event: expr.NewSpace("event")}
+}
+
 // compile reads the expressions of a definition.
-func compile(d *Definition) (*words, error) {
+func (in spaces) compile(d *Definition) (*words, error) {
 	if d.Start.Program == "" {
 		return nil, invalid("start: program is missing")
 	}
 	if len(d.Start.Input) > maxInput {
 		return nil, invalid("start.input: it has %d bytes, and %d are possible", len(d.Start.Input), maxInput)
 	}
-	space := expr.NewSpace("trigger")
 	w := &words{}
 	var err error
-	if w.name, err = space.Text(d.Start.Name); err != nil {
+	if w.name, err = in.trigger.Text(d.Start.Name); err != nil {
 		return nil, invalid("start.name: %w", err)
 	}
 	if len(d.Start.Input) > 0 {
-		if w.input, err = space.Template(d.Start.Input); err != nil {
+		if w.input, err = in.trigger.Template(d.Start.Input); err != nil {
 			return nil, invalid("start.input: %w", err)
 		}
 	}
@@ -227,7 +233,7 @@ func compile(d *Definition) (*words, error) {
 		condition = d.On.Webhook.If
 	}
 	if condition != "" {
-		if w.condition, err = expr.NewSpace("event").Condition(condition); err != nil {
+		if w.condition, err = in.event.Condition(condition); err != nil {
 			return nil, invalid("if: %w", err)
 		}
 	}

@@ -79,7 +79,7 @@ func (c *scene) everywhere(t *testing.T) {
 	commits := c.play(t, 0, false)
 	step := 1
 	if testing.Short() {
-		step = 5
+		step = 9
 	}
 	points := 0
 	for at := 1; at <= commits && !t.Failed(); at += step {

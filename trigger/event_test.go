@@ -15,8 +15,6 @@ import (
 	"github.com/orpine-run/orpine/trigger"
 )
 
-const tellEvent = `{"key":"${{ trigger.key }}","what":{"name":"${{ trigger.event.name }}","n":"${{ trigger.events }}"}}`
-
 // TestEvents: events of the names and of the condition start a run, one at a time, each once.
 func TestEvents(t *testing.T) {
 	in(t, func(t *testing.T, h *house) {

@@ -267,6 +267,11 @@ func tight() map[string]embedded.Queue {
 	return map[string]embedded.Queue{"": {AtOnce: 1, Depth: 2}}
 }
 
+// wide is a queue in which as many may be as there are.
+func wide(many int) map[string]embedded.Queue {
+	return map[string]embedded.Queue{"": {Depth: 4 * many}}
+}
+
 func sorted(list []string) []string {
 	slices.Sort(list)
 	return list

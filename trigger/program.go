@@ -39,6 +39,7 @@ const (
 
 type program struct {
 	cfg    Config
+	spaces spaces
 	look   durable.Func[lookInput, []seen]
 	cancel durable.Func[cancelInput, bool]
 	watch  durable.Func[watchInput, watched]
@@ -49,7 +50,7 @@ func New(cfg Config) (durable.Program, error) {
 	if cfg.RunID == nil {
 		return nil, durable.Errorf(durable.CodeInvalid, "triggers need the RunID of the engine")
 	}
-	p := &program{cfg: cfg}
+	p := &program{cfg: cfg, spaces: newSpaces()}
 	// A look only reads, but must not begin before what was started is durable: it would not find it.
 	p.look = durable.NewFunc("trigger.look", durable.StepOptions{Effect: durable.Idempotent}, p.lookAt)
 	p.cancel = durable.NewFunc("trigger.cancel", durable.StepOptions{Effect: durable.Idempotent}, p.cancelRun)

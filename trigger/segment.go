@@ -15,17 +15,14 @@ type segment struct {
 	ctx durable.Context
 
 	d     Definition
-	words *words
+	read  *words // what of it is computed; nil = nothing was yet
 	times *times // nil = the source is not time
 
 	under []*under  // runs that were started and are not known to have ended
 	alarm alarm     // the timer that is set
 	watch *watching // the look that is under way; nil = none
 	idle  int       // looks that have found nothing
-	after time.Time // the source is not asked before, because it failed
-	// refreshed is when the runs of backfills of earlier segments were looked at.
-	refreshed time.Time
-	due       time.Time // when the next thing is to be done; zero = nothing is known
+	due   time.Time // when the next thing is to be done; zero = nothing is known
 	done      int       // what was dealt with in this segment
 	fired     bool      // a one-off has been dealt with
 }
@@ -56,9 +53,9 @@ func (s *segment) open() error {
 	if raw == nil {
 		raw = s.ctx.Info().Definition
 	}
-	d, err := Decode(raw)
-	if err != nil {
-		return err
+	var d Definition // it was checked when the trigger was set, or updated
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return durable.Errorf(durable.CodeInvalid, "definition of a trigger: %w", err)
 	}
 	if s.Begun.IsZero() {
 		s.Begun = s.now()
@@ -73,17 +70,27 @@ func (s *segment) open() error {
 	return s.use(d)
 }
 
-// use goes by a definition that was checked.
+// use goes by a definition.
 func (s *segment) use(d Definition) error {
-	w, err := compile(&d)
-	if err != nil {
-		return err
+	s.d, s.read, s.times, s.fired = d, nil, nil, false
+	if !d.On.timed() {
+		return nil
 	}
-	s.d, s.words, s.times, s.fired = d, w, nil, false
-	if d.On.timed() {
-		s.times, err = newTimes(&d, s.Begun)
-	}
+	var err error
+	s.times, err = newTimes(&d, s.Begun)
 	return err
+}
+
+// words are what of the definition is computed, read when it is first needed.
+func (s *segment) words() (*words, error) {
+	if s.read == nil {
+		w, err := s.p.spaces.compile(&s.d)
+		if err != nil {
+			return nil, err
+		}
+		s.read = w
+	}
+	return s.read, nil
 }
 
 func (s *segment) now() time.Time { return durable.Now(s.ctx) }
@@ -317,7 +324,7 @@ func (s *segment) hear(name string) error {
 		err = s.update(data)
 	case FireSignal:
 		var f Fire
-		if err = read(data, &f); err == nil {
+		if err = decode(data, &f); err == nil {
 			s.Serial++
 			return s.start(Reason{Key: fmt.Sprint("fire/", s.Serial), Time: s.now(), Input: f.Input})
 		}
@@ -325,7 +332,7 @@ func (s *segment) hear(name string) error {
 		err = s.addBackfill(data)
 	case EventSignal:
 		var e Occurred
-		if err = read(data, &e); err == nil {
+		if err = decode(data, &e); err == nil {
 			return s.event(&e)
 		}
 	}
@@ -335,7 +342,7 @@ func (s *segment) hear(name string) error {
 	return nil
 }
 
-func read(data json.RawMessage, v any) error {
+func decode(data json.RawMessage, v any) error {
 	if len(data) == 0 {
 		return nil
 	}

@@ -171,11 +171,7 @@ func (s *segment) start(r Reason) error {
 	if err != nil {
 		return err
 	}
-	name, err := s.words.name.String(vars)
-	input := r.Input
-	if err == nil && input == nil {
-		input, err = s.words.input.Value(vars)
-	}
+	name, input, err := s.told(r.Input, vars)
 	if err != nil {
 		s.Failed++
 		s.Trouble = fmt.Sprintf("start for %s: %v", r.Key, err)
@@ -189,6 +185,19 @@ func (s *segment) start(r Reason) error {
 	s.Started++
 	s.Last, s.LastAt = id, s.now()
 	return nil
+}
+
+// told is the name and the input of a run.
+func (s *segment) told(input json.RawMessage, vars map[string]any) (string, json.RawMessage, error) {
+	w, err := s.words()
+	if err != nil {
+		return "", nil, err
+	}
+	name, err := w.name.String(vars)
+	if err == nil && input == nil && w.input != nil {
+		input, err = w.input.Value(vars)
+	}
+	return name, input, err
 }
 
 // tail is what makes the ID of a run its own: whose it is and why.
@@ -313,8 +322,9 @@ func (s *segment) wants(e *Occurred) (bool, error) {
 	default:
 		return false, nil
 	}
-	if s.words.condition == nil {
-		return true, nil
+	w, err := s.words()
+	if err != nil || w.condition == nil {
+		return err == nil, err
 	}
 	data, err := json.Marshal(e)
 	if err != nil {
@@ -324,7 +334,7 @@ func (s *segment) wants(e *Occurred) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return s.words.condition.True(map[string]any{"event": value})
+	return w.condition.True(map[string]any{"event": value})
 }
 
 // Hears names the events that a trigger is to be told of; none for a source that is no event.

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // schedules name time zones, and the machine may have none
 
 	"github.com/alecthomas/kong"
 )
