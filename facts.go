@@ -18,24 +18,15 @@ var _ memory.Shelf = (*Runtime)(nil)
 // Facts returns what agents keep beyond conversations, for a tenant and in a space; see
 // tool/memory. What is damaged is left out.
 func (r *Runtime) Facts(ctx context.Context, tenant, space string) ([]memory.Fact, error) {
-	const page = 500
 	var list []memory.Fact
-	for f := (store.RecordFilter{Prefix: store.KeyOf(tenant, space) + "/", Limit: page}); ; {
-		records, err := r.store.Records(ctx, factKind, f)
-		if err != nil {
-			return nil, err
+	err := r.eachRecord(ctx, factKind, store.KeyOf(tenant, space)+"/", func(one *store.Record) error {
+		var fact memory.Fact
+		if json.Unmarshal(one.Data, &fact) == nil {
+			list = append(list, fact)
 		}
-		for _, one := range records {
-			var fact memory.Fact
-			if one.Fault == nil && json.Unmarshal(one.Data, &fact) == nil {
-				list = append(list, fact)
-			}
-		}
-		if len(records) < page {
-			return list, nil
-		}
-		f.After = records[len(records)-1].Key
-	}
+		return nil
+	})
+	return list, err
 }
 
 // SaveFact keeps a fact in place of the one with its key.

@@ -11,6 +11,7 @@ import (
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/engine/embedded"
 	"github.com/orpine-run/orpine/store"
+	"github.com/orpine-run/orpine/trigger"
 	"github.com/orpine-run/orpine/workflow"
 )
 
@@ -52,8 +53,24 @@ func (l *late) keep(ctx context.Context, id durable.RunID, key string, k workflo
 	return l.write(ctx, id, keptKind, k, key)
 }
 
+// record writes that an asset was made, and tells the triggers that wait for it. That may be done
+// twice: they know the event by its ID.
 func (l *late) record(ctx context.Context, m workflow.Materialization) error {
-	return l.write(ctx, m.Run, assetKind, m, m.Asset, m.Partition)
+	if err := l.write(ctx, m.Run, assetKind, m, m.Asset, m.Partition); err != nil || !m.Good() {
+		return err
+	}
+	r, err := l.wait(ctx)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = r.Emit(ctx, durable.AttemptOf(ctx).Tenant, trigger.Occurred{
+		ID: durable.AttemptOf(ctx).Key, Name: trigger.AssetEvent + m.Asset, Time: m.At, Data: data,
+	})
+	return err
 }
 
 // write keeps a value of a run under a key of its tenant.
@@ -76,32 +93,22 @@ func (l *late) write(ctx context.Context, id durable.RunID, kind string, v any, 
 // Assets lists the newest materialization of every asset of a tenant, each partition by itself, in
 // the order of their names; asset narrows to one. What is damaged is left out.
 func (r *Reader) Assets(ctx context.Context, tenant, asset string) ([]workflow.Materialization, error) {
-	const page = 500
 	prefix := store.KeyOf(tenant) + "/"
 	if asset != "" {
 		prefix = store.KeyOf(tenant, asset) + "/"
 	}
 	list := []workflow.Materialization{}
-	for f := (store.RecordFilter{Prefix: prefix, Limit: page}); ; {
-		records, err := r.store.Records(ctx, assetKind, f)
-		if err != nil {
-			return nil, err
+	err := r.eachRecord(ctx, assetKind, prefix, func(one *store.Record) error {
+		var m workflow.Materialization
+		if json.Unmarshal(one.Data, &m) == nil {
+			list = append(list, m)
 		}
-		for _, one := range records {
-			var m workflow.Materialization
-			if one.Fault == nil && json.Unmarshal(one.Data, &m) == nil {
-				list = append(list, m)
-			}
-		}
-		if len(records) < page {
-			break
-		}
-		f.After = records[len(records)-1].Key
-	}
+		return nil
+	})
 	slices.SortFunc(list, func(a, b workflow.Materialization) int {
 		return cmp.Or(cmp.Compare(a.Asset, b.Asset), cmp.Compare(a.Partition, b.Partition))
 	})
-	return list, nil
+	return list, err
 }
 
 // Progress is how far a run of a workflow has come: its newest segment is replayed, offline, with the

@@ -56,9 +56,6 @@ type TriggerPoll struct {
 	Every time.Duration   `json:"every,omitempty"`
 }
 
-// AssetEvent begins the name of the event that an asset was made anew.
-const AssetEvent = "asset:"
-
 func scheduleFields() []field {
 	return append([]field{
 		{name: "cron", is: text, doc: "Minute, hour, day of the month, month and day of the week, such as 0 7 1 * *, or @daily"},
@@ -165,7 +162,7 @@ func (t Trigger) definition(name string) (trigger.Definition, error) {
 	if a := on.Asset; a != nil {
 		d.On.Event = &trigger.Event{If: a.If, All: a.All, Within: a.Within, Collapse: a.Collapse}
 		for _, name := range a.Names {
-			d.On.Event.Names = append(d.On.Event.Names, AssetEvent+name)
+			d.On.Event.Names = append(d.On.Event.Names, trigger.AssetEvent+name)
 		}
 	}
 	if p := on.Poll; p != nil {

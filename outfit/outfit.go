@@ -35,6 +35,7 @@ import (
 	"github.com/orpine-run/orpine/tool/sql"
 	"github.com/orpine-run/orpine/tool/todo"
 	"github.com/orpine-run/orpine/tool/wasm"
+	"github.com/orpine-run/orpine/trigger"
 )
 
 // Config is what an outfit needs of the process that it is in.
@@ -96,18 +97,23 @@ func New(cfg Config) (*Outfit, error) {
 // Equip gives a runtime that is to be opened the tools, the makers and the sources.
 func (o *Outfit) Equip(cfg *orpine.Config) {
 	cfg.Tools = append(cfg.Tools, clock.New())
-	makers := map[string]tool.Maker{
+	if cfg.Makers == nil {
+		cfg.Makers = map[string]tool.Maker{}
+	}
+	maps.Copy(cfg.Makers, o.makers())
+	cfg.Sources = map[string]tool.Source{mcp.Kind: o.mcp.Source, documentKind: o.operations}
+	cfg.Redact = o.Redact
+	cfg.Triggers.Poll, cfg.Triggers.Folder = o.Poll, trigger.OpenFolder
+}
+
+// makers make the tools that definitions declare, by kind.
+func (o *Outfit) makers() map[string]tool.Maker {
+	return map[string]tool.Maker{
 		sql.Kind: sql.Maker(), files.Kind: files.Maker(o.hidden()...), http.Kind: o.http.Make, mcp.Kind: o.mcp.Make, wasm.Kind: o.module,
 		script.Kind: o.script.Make,
 		memory.Kind: memory.Maker(o.shelf), builtinKind: o.builtin,
 		command.Kind: command.Maker(command.Config{Sandbox: o.sandbox, Secrets: o.broker.Value, Filter: func() command.Filter { return o.broker.Redactor().NewStream() }}),
 	}
-	if cfg.Makers == nil {
-		cfg.Makers = map[string]tool.Maker{}
-	}
-	maps.Copy(cfg.Makers, makers)
-	cfg.Sources = map[string]tool.Source{mcp.Kind: o.mcp.Source, documentKind: o.operations}
-	cfg.Redact = o.Redact
 }
 
 // Redact takes the values of secrets that were used out of a text.

@@ -73,6 +73,11 @@ func (o *Outfit) Trigger(f *config.File, name string) (trigger.Definition, error
 	if err != nil {
 		return d, err
 	}
+	if d.On.Poll != nil {
+		if d.On.Poll.Config, err = o.pollOf(f, d.On.Poll.Config); err != nil {
+			return d, err
+		}
+	}
 	flow, err := o.startable(f, target)
 	if err != nil {
 		return d, err

@@ -46,6 +46,9 @@ type On struct {
 	Poll    *Poll         `json:"poll,omitempty"`
 }
 
+// AssetEvent begins the name of the event that an asset was made anew.
+const AssetEvent = "asset:"
+
 // Event waits for events by name. An asset that is made anew is the event asset:NAME.
 type Event struct {
 	Names []string `json:"names"`        // any of them; required
