@@ -184,19 +184,19 @@ func (r *Runtime) again(ctx context.Context, run store.Run, req ForkRequest) (du
 // Migrate has a run of a workflow go on by another definition, from where it is: see
 // workflow.MigrateSignal. It returns when the run has been told. Errors: those of Progress, conflict when the
 // run has ended or does not fit.
-func (r *Runtime) Migrate(ctx context.Context, id durable.RunID, d *workflow.Definition) (workflow.Fit, error) {
+func (r *Runtime) Migrate(ctx context.Context, id durable.RunID, definition json.RawMessage) error {
+	d, err := workflow.Decode(definition)
+	if err != nil {
+		return err
+	}
 	fit, err := r.Fits(ctx, r.cfg, id, d)
 	if err != nil {
-		return fit, err
+		return err
 	}
 	if fit.Status != workflow.FitOK {
-		return fit, durable.Errorf(durable.CodeConflict, "run %s does not fit: it %s: %s: %s", id, fit.Status, fit.Step, fit.Why)
+		return durable.Errorf(durable.CodeConflict, "run %s does not fit: %s", id, fit)
 	}
-	data, err := json.Marshal(d)
-	if err != nil {
-		return fit, err
-	}
-	return fit, r.engine.Signal(ctx, id, durable.Signal{Name: workflow.MigrateSignal, Data: data})
+	return r.engine.Signal(ctx, id, durable.Signal{Name: workflow.MigrateSignal, Data: definition})
 }
 
 // Fits holds a run of a workflow against another definition. Errors: those of Progress.

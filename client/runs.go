@@ -241,6 +241,20 @@ func (c *Client) Retry(ctx context.Context, id durable.RunID, f Fork) (durable.R
 	return run, c.create(ctx, at("runs", string(id), "retry"), f, &run)
 }
 
+// Migrate has a run of a workflow go on by another definition, and returns how that fits, as JSON.
+func (c *Client) Migrate(ctx context.Context, id durable.RunID, definition json.RawMessage) (json.RawMessage, error) {
+	var fit json.RawMessage
+	return fit, c.post(ctx, at("runs", string(id), "migrate"), Migrate{Definition: definition}, &fit)
+}
+
+// Assets lists the newest of every asset, or of one, each partition by itself, as JSON.
+func (c *Client) Assets(ctx context.Context, asset string) (json.RawMessage, error) {
+	var list json.RawMessage
+	q := url.Values{}
+	set(q, "asset", asset)
+	return list, c.get(ctx, at("assets"), q, &list)
+}
+
 // Questions lists what waits for a person; with a name only what is put to it, or to nobody
 // by name.
 func (c *Client) Questions(ctx context.Context, to string) ([]Question, error) {

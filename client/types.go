@@ -118,6 +118,11 @@ type Fork struct {
 	From       string          `json:"from,omitempty" maxLength:"200" doc:"For the retry of a workflow: this step, and what needs it, are run again too"`
 }
 
+// Migrate has a run of a workflow go on by another definition.
+type Migrate struct {
+	Definition json.RawMessage `json:"definition" doc:"A workflow, as its runs pin it"`
+}
+
 // ForkResult is what a fork records as the output of a step.
 type ForkResult struct {
 	Step   string          `json:"step"`

@@ -138,7 +138,7 @@ func (c *checker) value(n *node, f field, path string) (any, bool) {
 	case verb:
 		return c.value(n, field{is: object, fields: verbFields()}, path)
 	case shape:
-		return c.shape(n, path)
+		return c.shape(n, f.loose, path)
 	case text, count, amount, number, duration, flag:
 	}
 	ok := true

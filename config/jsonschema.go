@@ -122,6 +122,9 @@ func kindSchema(f field) map[string]any {
 			"type": "object", "required": []string{"schema"}, "additionalProperties": false,
 			"properties": map[string]any{"schema": map[string]any{"type": "object", "description": "A JSON Schema"}},
 		}
+		if f.loose {
+			return anyOf(ref("type"), full)
+		}
 		return anyOf(ref("types"), full)
 	}
 	return map[string]any{}

@@ -8,14 +8,22 @@ import (
 )
 
 // shape checks an output or input: a mapping of fields to types, or a JSON Schema
-// under the one key schema.
-func (c *checker) shape(n *node, path string) (any, bool) {
+// under the one key schema; loose also a type alone.
+func (c *checker) shape(n *node, loose bool, path string) (any, bool) {
+	if loose && n.kind != mapping {
+		return c.encoded(n, path)
+	}
 	if n.kind != mapping || len(n.entries) == 0 {
 		return c.wrong(n, path, "a mapping of fields to types")
 	}
 	if full, ok := n.fullSchema(); ok {
 		return c.fullSchema(full, path+".schema")
 	}
+	return c.encoded(n, path)
+}
+
+// encoded is a type as JSON Schema.
+func (c *checker) encoded(n *node, path string) (any, bool) {
 	t, ok := c.typeOf(n, path)
 	if !ok {
 		return nil, false

@@ -52,7 +52,7 @@ func stepFields() []field {
 			{name: "key", is: text, raw: true, doc: "What else does, with ${{ … }}"},
 			{name: "ttl", is: duration, doc: "How long an output is used; default for ever"},
 		}, doc: "Keeps its output for other runs; a duration is short for ttl"},
-		{name: "output", is: shape, doc: "The shape of its output, which is checked: fields and their types"},
+		{name: "output", is: shape, loose: true, doc: "The shape of its output, which is checked: fields and their types, or a type such as [integer]"},
 		{name: "save", is: values, doc: "What it writes to the state when it succeeds, with ${{ output }}"},
 		{name: "asset", is: text, doc: "What it makes that is there when the run has ended, such as a table"},
 		{name: "partition", is: text, raw: true, doc: "The part of the asset that is made: a field of the input, or text with ${{ … }}"},

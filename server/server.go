@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -100,10 +101,12 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	h.SchemasPath, h.DocsPath = "", "" // the page is ours
 	h.RejectUnknownQueryParameters = true
 	h.Transformers = []huma.Transformer{mend}
+	h.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	h.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	s.api = humago.New(s.mux, h)
 	s.runs()
 	s.control()
+	s.workflows()
 	s.offline()
 	s.threads()
 	s.interrupts()
@@ -185,3 +188,17 @@ func (s *Server) Close() error {
 
 // Routes lists what the server serves, with the scope that each takes.
 func (s *Server) Routes() []Route { return s.routes }
+
+// schemaName is the name of a type in the OpenAPI document. Rooms have words of their own, and some
+// have the same: those of models, workflows and triggers come with the room in front.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
+		t = t.Elem()
+	}
+	switch room := path.Base(t.PkgPath()); room {
+	case "model", "workflow", "trigger":
+		return strings.ToUpper(room[:1]) + room[1:] + strings.TrimPrefix(name, strings.ToUpper(room[:1])+room[1:])
+	}
+	return name
+}

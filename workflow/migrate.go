@@ -58,6 +58,14 @@ type Fit struct {
 	Why    string `json:"why,omitempty"`
 }
 
+// String says it in a line.
+func (f Fit) String() string {
+	if f.Status == FitOK {
+		return f.Status
+	}
+	return fmt.Sprintf("%s: step %s: %s", f.Status, f.Step, f.Why)
+}
+
 // The statuses of a Fit.
 const (
 	FitOK       = "ok"

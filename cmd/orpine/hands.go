@@ -18,6 +18,8 @@ type hands interface {
 	words
 	Fork(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error)
 	Retry(ctx context.Context, id durable.RunID, r orpine.ForkRequest) (durable.RunID, error)
+	// Migrate has a run of a workflow go on by another definition.
+	Migrate(ctx context.Context, id durable.RunID, definition json.RawMessage) error
 }
 
 // switches stop a run and let it go on.
@@ -89,6 +91,12 @@ func (r remote) Retry(ctx context.Context, id durable.RunID, req orpine.ForkRequ
 	f.At = ""
 	run, err := r.Client.Retry(ctx, id, f)
 	return run.ID, err
+}
+
+// Migrate implements hands.
+func (r remote) Migrate(ctx context.Context, id durable.RunID, definition json.RawMessage) error {
+	_, err := r.Client.Migrate(ctx, id, definition)
+	return err
 }
 
 func forkOf(req orpine.ForkRequest) client.Fork {

@@ -66,7 +66,8 @@ type cli struct {
 	Token  string `help:"Token for the server." env:"ORPINE_TOKEN" placeholder:"TOKEN"`
 	Output string `short:"o" help:"Format of the answer on standard output: ${enum}." enum:"table,wide,json,jsonl,yaml,name" default:"table"`
 
-	Run       runCmd        `cmd:"" help:"Run an agent from a YAML file."`
+	Run       runCmd        `cmd:"" help:"Run an agent or a workflow from a YAML file."`
+	Backfill  backfillCmd   `cmd:"" help:"Run a workflow for each of some partitions."`
 	Demo      demoCmd       `cmd:"" help:"Run a demonstration."`
 	Ps        psCmd         `cmd:"" help:"List runs."`
 	Top       topCmd        `cmd:"" help:"Show what is in motion, and go on showing it."`
@@ -74,6 +75,7 @@ type cli struct {
 	Tree      treeCmd       `cmd:"" help:"Show a run with its children."`
 	Steps     stepsCmd      `cmd:"" help:"List the steps of a run."`
 	Logs      logsCmd       `cmd:"" help:"Print the events of a run."`
+	Assets    assetsCmd     `cmd:"" help:"List what the steps of workflows have made."`
 	Diff      diffCmd       `cmd:"" help:"Compare two runs step by step."`
 	Replay    replayCmd     `cmd:"" help:"Hold a run's journal against the programs of this build."`
 	Wait      waitCmd       `cmd:"" help:"Wait for a run, driving it if nobody else does."`
@@ -90,6 +92,7 @@ type cli struct {
 	Send      sendCmd       `cmd:"" help:"Send a run a signal."`
 	Fork      forkCmd       `cmd:"" help:"Start a run that goes another way from a step of a run on."`
 	Retry     retryCmd      `cmd:"" help:"Try again what did not succeed, in a new run."`
+	Migrate   migrateCmd    `cmd:"" help:"Have a run go on by another definition of its workflow."`
 	Cancel    cancelCmd     `cmd:"" help:"Ask a run to stop; its clean-up runs."`
 	Kill      killCmd       `cmd:"" help:"End a run now; none of its code runs."`
 	Export    exportCmd     `cmd:"" help:"Write a run to one file."`

@@ -71,10 +71,36 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		}
 	}
 	req.Name = cmp.Or(c.Name, req.Name)
+	return a.begin(ctx, req, starting{answer: c.Answer, detach: c.Detach})
+}
+
+// starting says what becomes of a run that is started.
+type starting struct {
+	answer string // to its first question
+	detach bool   // it is left to the next orpine wait
+}
+
+// begin starts a run here, or in the process that owns the data directory, and follows it.
+func (a *app) begin(ctx context.Context, req durable.StartRequest, how starting) error {
 	req.ID = orpine.NewRunID()
-	rt, err := a.openTo(ctx, c.Detach)
+	if a.far() {
+		far, err := a.dial()
+		if err != nil {
+			return err
+		}
+		start, err := startRun(req)
+		if err != nil {
+			return closing(err, far)
+		}
+		run, err := far.Start(ctx, start)
+		if err != nil {
+			return closing(err, far)
+		}
+		return a.begun(ctx, far, run, how)
+	}
+	rt, err := a.openTo(ctx, how.detach)
 	if errors.Is(err, durable.ErrConflict) {
-		return c.runOther(ctx, a, req)
+		return a.beginOther(ctx, req, how)
 	}
 	if err != nil {
 		return err
@@ -82,13 +108,22 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	begin := func() error {
 		return a.start(ctx, rt, req)
 	}
-	if !c.Detach {
-		return a.drive(ctx, rt, req.ID, c.Answer, begin)
+	if !how.detach {
+		return a.drive(ctx, rt, req.ID, how.answer, begin)
 	}
 	if err := begin(); err != nil {
 		return closing(err, rt)
 	}
 	return closing(a.printStarted(ctx, rt, req.ID), rt)
+}
+
+// begun follows a run that was started on a server.
+func (a *app) begun(ctx context.Context, far remote, run durable.Run, how starting) error {
+	fmt.Fprintf(a.stderr, "run %s  %s\n", run.ID, run.Name)
+	if how.detach {
+		return closing(a.printStarted(ctx, far, run.ID), far)
+	}
+	return closing(a.attend(ctx, far, run.ID, -1, how.answer), far)
 }
 
 // goodName refuses the name of a run that a reference could not mean. Error: invalid.
@@ -113,43 +148,36 @@ func (c *runCmd) runFar(ctx context.Context, a *app) error {
 		if req.Text, err = c.input(a); err != nil {
 			return err
 		}
-	} else {
-		w, err := a.work(c.File, c.Model)
+		far, err := a.dial()
 		if err != nil {
 			return err
 		}
-		start, err := w.request(c, a)
+		run, err := far.Start(ctx, req)
+		if errors.Is(err, durable.ErrNotFound) {
+			err = durable.Errorf(durable.CodeNotFound, "there is no file %s here, and the server has %w", c.File, err)
+		}
 		if err != nil {
-			return err
+			return closing(err, far)
 		}
-		if req, err = startRun(start); err != nil {
-			return err
-		}
-		req.Name = c.Name
+		return a.begun(ctx, far, run, starting{c.Answer, c.Detach})
 	}
-	far, err := a.dial()
+	w, err := a.work(c.File, c.Model)
 	if err != nil {
 		return err
 	}
-	run, err := far.Start(ctx, req)
+	start, err := w.request(c, a)
 	if err != nil {
-		if req.Agent != "" && errors.Is(err, durable.ErrNotFound) {
-			err = durable.Errorf(durable.CodeNotFound, "there is no file %s here, and the server has %w", c.File, err)
-		}
-		return closing(err, far)
+		return err
 	}
-	fmt.Fprintf(a.stderr, "run %s  %s\n", run.ID, run.Name)
-	if c.Detach {
-		return closing(a.printStarted(ctx, far, run.ID), far)
-	}
-	return closing(a.attend(ctx, far, run.ID, -1, c.Answer), far)
+	start.Name = cmp.Or(c.Name, start.Name)
+	return a.begin(ctx, start, starting{c.Answer, c.Detach})
 }
 
 // agentName is how agents of a server are called.
 var agentName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
-// runOther starts the run in the process that owns the data directory, and looks on.
-func (c *runCmd) runOther(ctx context.Context, a *app, req durable.StartRequest) error {
+// beginOther starts a run in the process that owns the data directory, and looks on.
+func (a *app) beginOther(ctx context.Context, req durable.StartRequest, how starting) error {
 	start, err := startRun(req)
 	if err != nil {
 		return err
@@ -167,10 +195,10 @@ func (c *runCmd) runOther(ctx context.Context, a *app, req durable.StartRequest)
 	if err != nil {
 		return err
 	}
-	if c.Detach {
+	if how.detach {
 		return closing(a.printStarted(ctx, r, run.ID), r)
 	}
-	return closing(a.lookOn(ctx, r, run.ID, c.Answer), r)
+	return closing(a.lookOn(ctx, r, run.ID, how.answer), r)
 }
 
 // start starts a run and says so.

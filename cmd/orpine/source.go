@@ -10,6 +10,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/event"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // source is where verbs read: a data directory, or a server.
@@ -22,6 +23,8 @@ type source interface {
 	PlanFork(ctx context.Context, id durable.RunID, req orpine.ForkRequest) (*orpine.ForkPlan, error)
 	// CheckRuns holds the runs that have not ended against cfg; a server holds them against its own.
 	CheckRuns(ctx context.Context, cfg orpine.Config) iter.Seq2[orpine.Checked, error]
+	// Assets lists the newest of every asset, or of one.
+	Assets(ctx context.Context, tenant, asset string) ([]workflow.Materialization, error)
 	Close() error
 }
 
@@ -174,6 +177,19 @@ func (r remote) CheckRuns(ctx context.Context, _ orpine.Config) iter.Seq2[orpine
 			}
 		}
 	}
+}
+
+// Assets implements source: the tenant is that of the token.
+func (r remote) Assets(ctx context.Context, _, asset string) ([]workflow.Materialization, error) {
+	text, err := r.Client.Assets(ctx, asset)
+	if err != nil {
+		return nil, err
+	}
+	var list []workflow.Materialization
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, durable.Errorf(durable.CodeUnavailable, "read the assets: %w", err)
+	}
+	return list, nil
 }
 
 // PlanFork implements source.
