@@ -40,8 +40,7 @@ type Trigger struct {
 
 // SetTrigger sets a trigger of a tenant under the name of its definition: a new one is started, one
 // that is there goes on by the definition, and keeps its counts. To set the same again changes nothing.
-// It returns the run of the trigger. Errors: invalid, and conflict for one that is paused as a run or
-// blocked.
+// It returns the run of the trigger. Errors: invalid, and conflict for one whose run is blocked.
 func (r *Runtime) SetTrigger(ctx context.Context, tenant string, d trigger.Definition) (durable.RunID, error) {
 	req, err := trigger.Request(d)
 	if err != nil {
@@ -199,7 +198,7 @@ func (r *Runtime) BackfillTrigger(ctx context.Context, tenant, name string, b tr
 
 // Emit tells the triggers of a tenant that hear an event of it, and returns how many. One that was
 // emitted in part, because the process died, is to be emitted again under its ID: a trigger takes it
-// once. A trigger that is over, blocked or paused as a run hears nothing.
+// once. A trigger that is over or blocked hears nothing.
 func (r *Runtime) Emit(ctx context.Context, tenant string, e trigger.Occurred) (int, error) {
 	if e.Name == "" {
 		return 0, durable.Errorf(durable.CodeInvalid, "an event has a name")
@@ -213,11 +212,11 @@ func (r *Runtime) Emit(ctx context.Context, tenant string, e trigger.Occurred) (
 	told := 0
 	err := r.eachRecord(ctx, hearsKind, store.KeyOf(tenant, e.Name)+"/", func(record *store.Record) error {
 		err := r.tellTrigger(ctx, tenant, string(record.Data), trigger.EventSignal, e)
-		switch {
-		case err == nil:
+		if err == nil {
 			told++
-		case errors.Is(err, durable.ErrConflict), errors.Is(err, durable.ErrNotFound):
-			return nil
+		}
+		if errors.Is(err, durable.ErrConflict) || errors.Is(err, durable.ErrNotFound) {
+			err = nil // it is over, or was removed just now
 		}
 		return err
 	})

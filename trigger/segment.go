@@ -23,8 +23,8 @@ type segment struct {
 	watch *watching // the look that is under way; nil = none
 	idle  int       // looks that have found nothing
 	due   time.Time // when the next thing is to be done; zero = nothing is known
-	done      int       // what was dealt with in this segment
-	fired     bool      // a one-off has been dealt with
+	done  int       // what was dealt with in this segment
+	fired bool      // a one-off has been dealt with
 }
 
 // under is a run that was started.
