@@ -265,10 +265,12 @@ func (r *Reader) Triggers(ctx context.Context, tenant string) ([]Trigger, error)
 			return nil
 		}
 		t, err := r.triggerOf(ctx, tenant, kept.Run)
-		if errors.Is(err, durable.ErrNotFound) || errors.Is(err, durable.ErrInternal) {
-			return nil
+		if err == nil {
+			list = append(list, t)
 		}
-		list = append(list, t)
+		if errors.Is(err, durable.ErrNotFound) || errors.Is(err, durable.ErrInternal) {
+			err = nil
+		}
 		return err
 	})
 	return list, err
