@@ -206,6 +206,9 @@ func (r *Runtime) Emit(ctx context.Context, tenant string, e trigger.Occurred) (
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
+	if len(e.Data) > maxEvent {
+		return 0, durable.Errorf(durable.CodeInvalid, "event %s: its data has %d bytes, and %d are possible: let it name where the rest is", e.Name, len(e.Data), maxEvent)
+	}
 	if len(e.Data) > 0 && !json.Valid(e.Data) {
 		return 0, durable.Errorf(durable.CodeInvalid, "event %s: its data is not JSON", e.Name)
 	}
@@ -222,6 +225,9 @@ func (r *Runtime) Emit(ctx context.Context, tenant string, e trigger.Occurred) (
 	})
 	return told, err
 }
+
+// maxEvent bounds the data of an event, in bytes: those that wait are part of the state of a trigger.
+const maxEvent = 256 << 10
 
 // eachRecord visits the records of a kind whose keys begin with a prefix; those that are damaged are
 // left out.
