@@ -40,8 +40,7 @@ type Trigger struct {
 
 // SetTrigger sets a trigger of a tenant under the name of its definition: a new one is started, one
 // that is there goes on by the definition, and keeps its counts. To set the same again changes nothing.
-// It returns the run of the trigger. Errors: invalid, and conflict for one that is paused as a run or
-// blocked.
+// It returns the run of the trigger. Errors: invalid, and conflict for one whose run is blocked.
 func (r *Runtime) SetTrigger(ctx context.Context, tenant string, d trigger.Definition) (durable.RunID, error) {
 	req, err := trigger.Request(d)
 	if err != nil {
@@ -199,7 +198,7 @@ func (r *Runtime) BackfillTrigger(ctx context.Context, tenant, name string, b tr
 
 // Emit tells the triggers of a tenant that hear an event of it, and returns how many. One that was
 // emitted in part, because the process died, is to be emitted again under its ID: a trigger takes it
-// once. A trigger that is over, blocked or paused as a run hears nothing.
+// once. A trigger that is over or blocked hears nothing.
 func (r *Runtime) Emit(ctx context.Context, tenant string, e trigger.Occurred) (int, error) {
 	if e.Name == "" {
 		return 0, durable.Errorf(durable.CodeInvalid, "an event has a name")
@@ -207,22 +206,28 @@ func (r *Runtime) Emit(ctx context.Context, tenant string, e trigger.Occurred) (
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
+	if len(e.Data) > maxEvent {
+		return 0, durable.Errorf(durable.CodeInvalid, "event %s: its data has %d bytes, and %d are possible: let it name where the rest is", e.Name, len(e.Data), maxEvent)
+	}
 	if len(e.Data) > 0 && !json.Valid(e.Data) {
 		return 0, durable.Errorf(durable.CodeInvalid, "event %s: its data is not JSON", e.Name)
 	}
 	told := 0
 	err := r.eachRecord(ctx, hearsKind, store.KeyOf(tenant, e.Name)+"/", func(record *store.Record) error {
 		err := r.tellTrigger(ctx, tenant, string(record.Data), trigger.EventSignal, e)
-		switch {
-		case err == nil:
+		if err == nil {
 			told++
-		case errors.Is(err, durable.ErrConflict), errors.Is(err, durable.ErrNotFound):
-			return nil
+		}
+		if errors.Is(err, durable.ErrConflict) || errors.Is(err, durable.ErrNotFound) {
+			err = nil // it is over, or was removed just now
 		}
 		return err
 	})
 	return told, err
 }
+
+// maxEvent bounds the data of an event, in bytes: those that wait are part of the state of a trigger.
+const maxEvent = 256 << 10
 
 // eachRecord visits the records of a kind whose keys begin with a prefix; those that are damaged are
 // left out.
@@ -266,10 +271,12 @@ func (r *Reader) Triggers(ctx context.Context, tenant string) ([]Trigger, error)
 			return nil
 		}
 		t, err := r.triggerOf(ctx, tenant, kept.Run)
-		if errors.Is(err, durable.ErrNotFound) || errors.Is(err, durable.ErrInternal) {
-			return nil
+		if err == nil {
+			list = append(list, t)
 		}
-		list = append(list, t)
+		if errors.Is(err, durable.ErrNotFound) || errors.Is(err, durable.ErrInternal) {
+			err = nil
+		}
 		return err
 	})
 	return list, err

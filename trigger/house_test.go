@@ -32,6 +32,7 @@ type house struct {
 	e   *embedded.Engine
 
 	there  chan struct{} // closed once e is
+	drives []durable.Program
 	queues map[string]embedded.Queue
 	poll   atomic.Pointer[func(cursor json.RawMessage) ([]trigger.Item, json.RawMessage, error)]
 }
@@ -108,8 +109,8 @@ func (h *house) open(at int, after bool) {
 		h.t.Fatal(err)
 	}
 	h.s = storetest.NewFaulty(inner, at, after)
-	programs := h.programs()
-	if h.e, err = embedded.New(context.WithoutCancel(h.t.Context()), embedded.Config{Store: h.s, Programs: programs, Queues: h.queues}); err != nil {
+	h.drives = h.programs()
+	if h.e, err = embedded.New(context.WithoutCancel(h.t.Context()), embedded.Config{Store: h.s, Programs: h.drives, Queues: h.queues}); err != nil {
 		h.t.Fatal(err)
 	}
 	close(h.there)
@@ -232,7 +233,8 @@ func (h *house) view(id durable.RunID) *trigger.View {
 	return v
 }
 
-// healthy wants a trigger that waits for what comes.
+// healthy wants a trigger that waits for what comes, and whose whole journal its program goes through
+// again in the same way.
 func (h *house) healthy(id durable.RunID) {
 	h.t.Helper()
 	synctest.Wait()
@@ -242,6 +244,21 @@ func (h *house) healthy(id durable.RunID) {
 	}
 	if run.Status != durable.Waiting && run.Status != durable.Running {
 		h.t.Errorf("the trigger is %s: %s %v", run.Status, run.Reason, run.Error)
+	}
+	j, err := journal.New(h.s)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	row, err := h.s.Run(h.t.Context(), id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	report, err := embedded.Replay(h.t.Context(), embedded.Source{Journal: j, Run: row}, h.drives)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if report.Divergence != nil {
+		h.t.Errorf("its journal does not replay: %s", report.Divergence.Text())
 	}
 }
 

@@ -200,6 +200,9 @@ func (s *segment) rests() (over, next bool) {
 	size := len(s.Seen) + len(s.Cursor) + len(s.Definition)
 	for i := range s.Waiting {
 		size += len(s.Waiting[i].Key) + len(s.Waiting[i].Input)
+		if e := s.Waiting[i].Event; e != nil {
+			size += len(e.Data)
+		}
 	}
 	fresh := s.fresh()
 	return false, s.done >= mostOf || fresh >= atATime || s.done*worth >= size && fresh == 0 && s.watch == nil

@@ -122,14 +122,14 @@ func (s *segment) look() {
 		return
 	}
 	at := s.After
-	if every >= hold && !s.Looked.IsZero() {
+	if every > hold && !s.Looked.IsZero() {
 		at = later(at, s.Looked.Add(every))
 	}
 	if at.After(s.now()) {
 		s.wakeAt(at)
 		return
 	}
-	in := watchInput{Files: s.d.On.Files, Run: s.d.On.Run, Every: every, Cursor: s.Cursor, Rest: every < hold && !s.Looked.IsZero()}
+	in := watchInput{Files: s.d.On.Files, Run: s.d.On.Run, Every: every, Cursor: s.Cursor, Rest: every <= hold && !s.Looked.IsZero()}
 	if s.d.On.Poll != nil {
 		in.Poll = s.d.On.Poll.Config
 	}
