@@ -111,7 +111,9 @@ func (j *Journal) prepare(c *Change) (*store.Change, error) {
 		if err != nil {
 			return nil, durable.Errorf(durable.CodeInvalid, "entry of run %s: %w", c.Run, err)
 		}
-		e.Seq = c.Head.Next
+		if e.Seq != c.Head.Next { // an engine that has set it may be applying the entry right now
+			e.Seq = c.Head.Next
+		}
 		c.Head.seal(body)
 		entries[i] = store.Entry{Seq: e.Seq, Body: body}
 		s.Entries[i] = &entries[i]
@@ -210,12 +212,12 @@ func (j *Journal) Range(ctx context.Context, run durable.RunID, from, to int64) 
 // Load fills the input and output of an entry from its blobs.
 func (j *Journal) Load(ctx context.Context, e *durable.Entry) error {
 	var err error
-	if e.InputRef != nil && e.Input == nil {
+	if e.Input == nil && e.InputRef != nil { // in this order: Append sets the ref beside a value
 		if e.Input, err = j.Get(ctx, *e.InputRef); err != nil {
 			return err
 		}
 	}
-	if e.OutputRef != nil && e.Output == nil {
+	if e.Output == nil && e.OutputRef != nil {
 		e.Output, err = j.Get(ctx, *e.OutputRef)
 	}
 	return err
