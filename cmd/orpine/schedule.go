@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,13 +97,17 @@ func (c *scheduleNextCmd) Run(_ context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	zone, err := time.LoadLocation(cmp.Or(c.TZ, "UTC"))
+	if err != nil {
+		return err // NewClock has found it
+	}
 	at := time.Now()
 	for range c.N {
 		var ok bool
 		if at, ok = clock.Next(at); !ok {
 			break
 		}
-		if _, err := fmt.Fprintln(a.stdout, at.Format("Mon 2006-01-02 15:04:05 MST -07:00")); err != nil {
+		if _, err := fmt.Fprintln(a.stdout, at.In(zone).Format("Mon 2006-01-02 15:04:05 MST -07:00")); err != nil {
 			return err
 		}
 	}
