@@ -33,6 +33,7 @@ type walker struct {
 	spent  Spent
 	busy   int              // nodes that run, with the loops they stand in
 	work   int              // nodes that have ended in this segment
+	ended  int              // and before it
 	next   bool             // a new segment is to begin
 	waits  []durable.Future // that another definition cuts short
 }
