@@ -267,10 +267,14 @@ func (r *Reader) Triggers(ctx context.Context, tenant string) ([]Trigger, error)
 	var list []Trigger
 	err := r.eachRecord(ctx, triggerKind, store.KeyOf(tenant)+"/", func(record *store.Record) error {
 		var kept triggerRecord
-		if json.Unmarshal(record.Data, &kept) != nil {
-			return nil
+		err := json.Unmarshal(record.Data, &kept)
+		if err != nil {
+			err = durable.Errorf(durable.CodeInternal, "record of a trigger: %w", err)
 		}
-		t, err := r.triggerOf(ctx, tenant, kept.Run)
+		var t Trigger
+		if err == nil {
+			t, err = r.triggerOf(ctx, tenant, kept.Run)
+		}
 		if err == nil {
 			list = append(list, t)
 		}
