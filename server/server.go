@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"path"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -196,9 +195,12 @@ func schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
 		t = t.Elem()
 	}
-	switch room := path.Base(t.PkgPath()); room {
+	switch room := lastOf(t.PkgPath()); room {
 	case "model", "workflow", "trigger":
 		return strings.ToUpper(room[:1]) + room[1:] + strings.TrimPrefix(name, strings.ToUpper(room[:1])+room[1:])
 	}
 	return name
 }
+
+// lastOf is the last element of the path of a package.
+func lastOf(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

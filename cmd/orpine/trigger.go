@@ -72,13 +72,13 @@ func timed(t orpine.Trigger) bool {
 }
 
 func triggerStatus(t orpine.Trigger) string {
-	switch {
-	case t.Status == durable.Waiting || t.Status == durable.Running || t.Status == durable.Queued:
+	switch t.Status { //nolint:exhaustive // the others are said as they are
+	case durable.Waiting, durable.Running, durable.Queued:
 		if t.State.Paused {
 			return "paused"
 		}
 		return "on"
-	case t.Status == durable.Succeeded:
+	case durable.Succeeded:
 		return "over"
 	}
 	return string(t.Status)
@@ -138,10 +138,21 @@ func (c *triggerShowCmd) Run(ctx context.Context, a *app) error {
 		}
 		l := listing{single: true, names: []string{t.Name}, values: []any{t}}
 		for _, row := range [][2]string{
-			{"trigger", t.Name}, {"on", onText(t.Definition.On)}, {"starts", t.Definition.Start.Name}, {"overlap", string(t.Definition.Overlap)},
-			{"run", string(t.Run)}, {"status", triggerStatus(t)}, {"reason", t.Reason}, {"next", nextText(t.Next)},
-			{"started", fmt.Sprint(t.State.Started)}, {"skipped", fmt.Sprint(t.State.Skipped)}, {"missed", fmt.Sprint(t.State.Missed)}, {"failed", fmt.Sprint(t.State.Failed)},
-			{"waiting", fmt.Sprint(len(t.State.Waiting))}, {"last run", string(t.State.Last)}, {"trouble", t.State.Trouble},
+			{"trigger", t.Name},
+			{"on", onText(t.Definition.On)},
+			{"starts", t.Definition.Start.Name},
+			{"overlap", string(t.Definition.Overlap)},
+			{"run", string(t.Run)},
+			{"status", triggerStatus(t)},
+			{"reason", t.Reason},
+			{"next", nextText(t.Next)},
+			{"started", fmt.Sprint(t.State.Started)},
+			{"skipped", fmt.Sprint(t.State.Skipped)},
+			{"missed", fmt.Sprint(t.State.Missed)},
+			{"failed", fmt.Sprint(t.State.Failed)},
+			{"waiting", fmt.Sprint(len(t.State.Waiting))},
+			{"last run", string(t.State.Last)},
+			{"trouble", t.State.Trouble},
 		} {
 			if row[1] != "" {
 				l.rows = append(l.rows, []string{row[0], row[1]})
