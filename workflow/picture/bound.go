@@ -2,6 +2,7 @@ package picture
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orpine-run/orpine/workflow"
@@ -83,8 +84,7 @@ func (t *tally) add(it *item) {
 	t.all++
 	status := workflow.Status(known(it.node.Status))
 	t.by[status]++
-	switch status {
-	case workflow.Failed, workflow.Running, workflow.Waiting, workflow.Retrying:
+	if slices.Contains([]workflow.Status{workflow.Failed, workflow.Running, workflow.Waiting, workflow.Retrying}, status) {
 		t.named = append(t.named, it.node.ID+" "+string(status))
 	}
 	if it.inner != nil {

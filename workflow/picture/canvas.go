@@ -156,35 +156,41 @@ func (c *canvas) box(x, y, w, h int, color string, round bool) {
 func (c *canvas) String() string {
 	var b strings.Builder
 	for y := range c.h {
-		line := c.cells[y*c.w : (y+1)*c.w]
-		last := len(line)
-		for last > 0 && line[last-1].r == 0 && line[last-1].line(c.ascii) == ' ' || last > 0 && line[last-1].r == ' ' {
-			last--
-		}
-		color := ""
-		for i := range line[:last] {
-			s := &line[i]
-			if s.taken {
+		color, spaces := "", 0
+		for _, s := range c.cells[y*c.w : (y+1)*c.w] {
+			r := s.r
+			switch {
+			case s.taken:
+				continue
+			case r == 0:
+				r = s.line(c.ascii)
+			}
+			if r == ' ' {
+				spaces++
 				continue
 			}
+			b.WriteString(strings.Repeat(" ", spaces))
+			spaces = 0
 			if c.colors && s.color != color {
-				if color != "" {
-					b.WriteString("\x1b[0m")
-				}
-				if color = s.color; color != "" {
-					b.WriteString("\x1b[" + color + "m")
-				}
+				b.WriteString(turn(color, s.color))
+				color = s.color
 			}
-			if s.r != 0 {
-				b.WriteRune(s.r)
-			} else {
-				b.WriteRune(s.line(c.ascii))
-			}
+			b.WriteRune(r)
 		}
-		if color != "" {
-			b.WriteString("\x1b[0m")
-		}
-		b.WriteByte('\n')
+		b.WriteString(turn(color, "") + "\n")
 	}
 	return b.String()
+}
+
+// turn goes from one colour to another.
+func turn(from, to string) string {
+	switch {
+	case from == to:
+		return ""
+	case to == "":
+		return "\x1b[0m"
+	case from == "":
+		return "\x1b[" + to + "m"
+	}
+	return "\x1b[0;" + to + "m"
 }

@@ -9,8 +9,11 @@ import (
 	"github.com/orpine-run/orpine/workflow"
 )
 
-// labelWidth is how many columns of a label are drawn.
-const labelWidth = 30
+// How many columns of a label are drawn, and of the name in its first line.
+const (
+	labelWidth = 36
+	nameWidth  = 70
+)
 
 // caption is what stands in the box of a node: its name, what it does, and how it is.
 func (it *item) caption(glyph string) []string {
@@ -33,8 +36,8 @@ func (it *item) caption(glyph string) []string {
 	}
 	for i := range lines {
 		most := labelWidth
-		if it.inner != nil {
-			most = 2 * labelWidth
+		if i == 0 {
+			most = nameWidth
 		}
 		lines[i] = cut(lines[i], most)
 	}

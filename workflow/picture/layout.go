@@ -66,10 +66,8 @@ func (b *body) layout(s scale) *drawn {
 	d := &drawn{body: b, at: make([]rect, len(b.items)), inner: make([]*drawn, len(b.items))}
 	l := &laying{drawn: d, scale: s, layers: make([][]int, b.depth)}
 	for i, it := range b.items {
-		w, h := 0, 0
-		if it.inner == nil {
-			w, h = s.size(it)
-		} else {
+		w, h := s.size(it)
+		if it.inner != nil {
 			in := it.inner.layout(s)
 			d.inner[i], w, h = in, max(in.w, s.title(it))+2*s.pad, in.h+s.head+s.foot
 		}

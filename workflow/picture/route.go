@@ -69,6 +69,11 @@ func (l *laying) assign(nets []*net) int {
 			begins[l.cells[c].port()] = append(begins[l.cells[c].port()], n)
 		}
 	}
+	slices.SortStableFunc(bent, func(a, b *net) int {
+		lowA, _ := a.span(l.cells)
+		lowB, _ := b.span(l.cells)
+		return cmp.Compare(lowA, lowB)
+	})
 	before := map[*net]map[*net]bool{} // those that must come before a net
 	for _, n := range bent {
 		before[n] = map[*net]bool{}
@@ -80,36 +85,35 @@ func (l *laying) assign(nets []*net) int {
 			}
 		}
 	}
-	slices.SortStableFunc(bent, func(a, b *net) int {
-		lowA, _ := a.span(l.cells)
-		lowB, _ := b.span(l.cells)
-		return cmp.Compare(lowA, lowB)
-	})
 	tracks := 0
-	for left := bent; len(left) > 0; tracks++ {
-		end, open := 0, true // where the track is free again
-		var rest, taken []*net
-		for _, n := range left {
-			lo, hi := n.span(l.cells)
-			if (open || lo > end+1) && len(before[n]) == 0 {
-				n.track, end, open = tracks, hi, false
-				taken = append(taken, n)
-			} else {
-				rest = append(rest, n)
+	for ; len(bent) > 0; tracks++ {
+		taken, rest := l.fill(bent, before)
+		for _, n := range taken {
+			n.track = tracks
+			for _, o := range rest {
+				delete(before[o], n)
 			}
 		}
-		if len(taken) == 0 { // they wait for each other
-			rest[0].track = tracks
-			taken, rest = rest[:1], rest[1:]
-		}
-		for _, n := range rest {
-			for _, o := range taken {
-				delete(before[n], o)
-			}
-		}
-		left = rest
+		bent = rest
 	}
 	return tracks
+}
+
+// fill chooses the nets of one track: those that lie beside each other, and wait for no other one.
+func (l *laying) fill(nets []*net, before map[*net]map[*net]bool) (taken, rest []*net) {
+	end := 0 // where the track is free again
+	for _, n := range nets {
+		lo, hi := n.span(l.cells)
+		if (len(taken) == 0 || lo > end+1) && len(before[n]) == 0 {
+			taken, end = append(taken, n), hi
+		} else {
+			rest = append(rest, n)
+		}
+	}
+	if len(taken) == 0 { // they wait for each other
+		return rest[:1], rest[1:]
+	}
+	return taken, rest
 }
 
 // place computes where everything is.

@@ -1,6 +1,8 @@
 package picture
 
 import (
+	"slices"
+
 	"github.com/orpine-run/orpine/workflow"
 )
 
@@ -49,10 +51,8 @@ func statuses() []workflow.Status {
 
 // known is a status as a name that is safe in a style sheet.
 func known(s workflow.Status) string {
-	for _, one := range statuses() {
-		if s == one {
-			return string(s)
-		}
+	if slices.Contains(statuses(), s) {
+		return string(s)
 	}
 	return string(workflow.Pending)
 }

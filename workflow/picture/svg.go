@@ -27,7 +27,7 @@ func SVG(v workflow.View) string {
 	d.each(s, 0, 0, func(d *drawn, x, _ int) { right = max(right, x+d.w+len(d.back)*backStep) })
 	w, h := max(right, width(bound)*charWidth)+2*margin+backStep, d.h+top+margin
 	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n", w, h, w, h, safe("workflow "+v.Workflow))
-	p.printf("<title>%s</title>\n<style>%s</style>\n", safe(v.Workflow), style)
+	p.printf("<title>%s</title>\n<style>%s</style>\n", safe(v.Workflow), style())
 	p.printf(`<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>` + "\n")
 	p.printf(`<rect class="ground" width="%d" height="%d"/>`+"\n", w, h)
 	if bound != "" {
@@ -46,29 +46,42 @@ const (
 	backStep   = 12 // between two edges that lead back, right of their body
 )
 
-// style is the style sheet: the colours by status, light and dark.
-const style = `
-svg{--ground:#fff;--ink:#24292f;--faint:#57606a;--box:#fff;--line:#6e7781;--good:#1a7f37;--bad:#cf222e;--busy:#0969da;--slow:#9a6700;--undone:#8250df}
-@media (prefers-color-scheme:dark){svg{--ground:#0d1117;--ink:#e6edf3;--faint:#9198a1;--box:#161b22;--line:#8b949e;--good:#3fb950;--bad:#f85149;--busy:#58a6ff;--slow:#d29922;--undone:#bc8cff}}
-text{font:12px ui-monospace,Menlo,Consolas,monospace;fill:var(--faint)}
-.name{fill:var(--ink);font-weight:bold}
-.ground{fill:var(--ground)}
-.box{fill:var(--box);stroke:var(--line);stroke-width:1.5}
-.loop .box{fill:none;stroke-dasharray:none}
-.edge{fill:none;stroke:var(--line);stroke-width:1.5}
-.dashed{stroke-dasharray:5 4}
-.tip{fill:var(--line)}
-.succeeded>.box,.cached>.box{stroke:var(--good)}
-.succeeded>.state,.cached>.state{fill:var(--good)}
-.failed>.box{stroke:var(--bad);stroke-width:2.5}
-.failed>.state{fill:var(--bad)}
-.running>.box{stroke:var(--busy);stroke-width:2.5}
-.running>.state{fill:var(--busy)}
-.waiting>.box,.retrying>.box{stroke:var(--slow)}
-.waiting>.state,.retrying>.state{fill:var(--slow)}
+// style is the style sheet: the colours by status, light and dark. They are written out twice, because
+// what is no browser knows no variables.
+func style() string {
+	light := strings.NewReplacer("GROUND", "#fff", "INK", "#24292f", "FAINT", "#57606a", "BOX", "#fff", "LINE", "#6e7781",
+		"GOOD", "#1a7f37", "BAD", "#cf222e", "BUSY", "#0969da", "SLOW", "#9a6700", "UNDONE", "#8250df")
+	dark := strings.NewReplacer("GROUND", "#0d1117", "INK", "#e6edf3", "FAINT", "#9198a1", "BOX", "#161b22", "LINE", "#8b949e",
+		"GOOD", "#3fb950", "BAD", "#f85149", "BUSY", "#58a6ff", "SLOW", "#d29922", "UNDONE", "#bc8cff")
+	return "\n" + forms + light.Replace(colors) + "@media (prefers-color-scheme:dark){\n" + dark.Replace(colors) + "}\n"
+}
+
+const forms = `text{font:12px ui-monospace,Menlo,Consolas,monospace}
+.name{font-weight:bold}
+.box{stroke-width:1.5}
+.failed>.box,.running>.box{stroke-width:2.5}
 .skipped>.box,.canceled>.box{stroke-dasharray:4 3}
-.compensated>.box{stroke:var(--undone)}
-.compensated>.state{fill:var(--undone)}
+.edge{fill:none;stroke-width:1.5}
+.dashed{stroke-dasharray:5 4}
+`
+
+const colors = `text{fill:FAINT}
+.name{fill:INK}
+.ground{fill:GROUND}
+.box{fill:BOX;stroke:LINE}
+.loop>.box{fill:none}
+.edge{stroke:LINE}
+.tip{fill:LINE}
+.succeeded>.box,.cached>.box{stroke:GOOD}
+.succeeded>.state,.cached>.state{fill:GOOD}
+.failed>.box{stroke:BAD}
+.failed>.state{fill:BAD}
+.running>.box{stroke:BUSY}
+.running>.state{fill:BUSY}
+.waiting>.box,.retrying>.box{stroke:SLOW}
+.waiting>.state,.retrying>.state{fill:SLOW}
+.compensated>.box{stroke:UNDONE}
+.compensated>.state{fill:UNDONE}
 `
 
 func pixels() scale {

@@ -150,7 +150,7 @@ func backs(out *strings.Builder, b *body, o Options) {
 		sign = "@"
 	}
 	for _, e := range b.back {
-		fmt.Fprintf(out, "%s %s may go back to %s\n", sign, b.items[e.from].node.ID, b.items[e.to].node.ID)
+		fmt.Fprintf(out, "%s %s may go back to %s\n", sign, cut(b.items[e.from].node.ID, nameWidth), cut(b.items[e.to].node.ID, nameWidth))
 	}
 	for _, it := range b.items {
 		if it.inner != nil {
@@ -161,7 +161,10 @@ func backs(out *strings.Builder, b *body, o Options) {
 
 // outline lists the layers of a body, a node a line, with what each needs.
 func outline(out *strings.Builder, b *body, o Options, indent string) {
-	needs := make([][]string, len(b.items))
+	needs, arrow := make([][]string, len(b.items)), " ← "
+	if o.ASCII {
+		arrow = " <- "
+	}
 	for _, e := range slices.Concat(b.edges, b.back) {
 		name := b.items[e.from].node.ID
 		if e.dashed {
@@ -178,11 +181,13 @@ func outline(out *strings.Builder, b *body, o Options, indent string) {
 			}
 			line := strings.Join(it.caption(glyph(it, o)), " · ")
 			if len(needs[i]) > 0 {
-				line += " ← " + strings.Join(needs[i], ", ")
+				line += arrow + strings.Join(needs[i], ", ")
 			}
-			if o.Width > 0 {
-				line = cut(line, max(labelWidth, o.Width-len(indent)-len(number)))
+			most := o.Width - len(indent) - len(number)
+			if o.Width == 0 {
+				most = 400
 			}
+			line = cut(line, max(labelWidth, most))
 			out.WriteString(indent + number + signOf(it.node.Status).paint(line, o.Color) + "\n")
 			if it.inner != nil {
 				outline(out, it.inner, o, indent+"    ")
@@ -228,5 +233,5 @@ func notes(out *strings.Builder, v workflow.View, o Options) {
 
 // ascii replaces what the parts of a picture have in common.
 func ascii() *strings.Replacer {
-	return strings.NewReplacer("…", "~", "·", "-", "←", "<-")
+	return strings.NewReplacer("…", "~", "·", "-")
 }
