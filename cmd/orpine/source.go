@@ -10,6 +10,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/event"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // source is where verbs read: a data directory, or a server.
@@ -22,6 +23,8 @@ type source interface {
 	PlanFork(ctx context.Context, id durable.RunID, req orpine.ForkRequest) (*orpine.ForkPlan, error)
 	// CheckRuns holds the runs that have not ended against cfg; a server holds them against its own.
 	CheckRuns(ctx context.Context, cfg orpine.Config) iter.Seq2[orpine.Checked, error]
+	// Progress replays a run of a workflow with the tools of cfg; a server has its own.
+	Progress(ctx context.Context, cfg orpine.Config, id durable.RunID) (workflow.View, error)
 	Close() error
 }
 
@@ -174,6 +177,19 @@ func (r remote) CheckRuns(ctx context.Context, _ orpine.Config) iter.Seq2[orpine
 			}
 		}
 	}
+}
+
+// Progress implements source.
+func (r remote) Progress(ctx context.Context, _ orpine.Config, id durable.RunID) (workflow.View, error) {
+	var v workflow.View
+	text, err := r.Client.Progress(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(text, &v); err != nil {
+		return v, durable.Errorf(durable.CodeUnavailable, "read the progress of the run: %w", err)
+	}
+	return v, nil
 }
 
 // PlanFork implements source.
