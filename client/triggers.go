@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-
-	"github.com/orpine-run/orpine/durable"
 )
 
 // Triggers lists the triggers and schedules of the server, as the JSON of a list of orpine.Trigger.
@@ -113,11 +111,4 @@ func (c *Client) RollbackWorkflow(ctx context.Context, name, hash string) (Workf
 // DeleteWorkflow forgets a workflow; its runs go on.
 func (c *Client) DeleteWorkflow(ctx context.Context, name string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: at("workflows", name)}, nil)
-}
-
-// Progress returns how far a run of a workflow has come, as the JSON of a workflow.View. Errors:
-// invalid for a run of something else, unavailable when the server replays nothing.
-func (c *Client) Progress(ctx context.Context, id durable.RunID) (json.RawMessage, error) {
-	var view json.RawMessage
-	return view, c.get(ctx, at("runs", string(id), "progress"), nil, &view)
 }
