@@ -15,6 +15,7 @@ import (
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/event"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // follower drives a run in this process and shows its progress until it ends, or
@@ -380,8 +381,17 @@ func hintFor(a *app, r durable.Run, segment int) string {
 		case durable.WaitInDoubt:
 			step := durable.StepID{Segment: segment, Command: w.Command}
 			return fmt.Sprintf("Find out what happened, then: orpine resolve%s %s %s --done JSON | --retry | --fail REASON", data, r.ID, step)
-		case durable.WaitTimer, durable.WaitSignal, durable.WaitChild:
+		case durable.WaitSignal:
+			if r.Program == workflow.Program { // another program may mean more by its signals
+				return "Send it with: " + a.sendWith(r.ID, w.Name)
+			}
+		case durable.WaitTimer, durable.WaitChild:
 		}
 	}
 	return ""
+}
+
+// sendWith is the command by which a run gets the signal that it waits for.
+func (a *app) sendWith(id durable.RunID, name string) string {
+	return fmt.Sprintf("orpine send%s %s %s [JSON]", a.where(), id, name)
 }

@@ -48,18 +48,19 @@ func (a *app) graph(ctx context.Context, ref string, form graphForm) error {
 	if a.programs() {
 		return a.print(listing{single: true, names: nodeNames(view), values: []any{view}})
 	}
-	view = written(view)
-	text := ""
+	_, err = fmt.Fprint(a.stdout, a.drawn(written(view), form))
+	return err
+}
+
+// drawn is a workflow in a form.
+func (a *app) drawn(view workflow.View, form graphForm) string {
 	switch form {
 	case "mermaid":
-		text = picture.Mermaid(view)
+		return picture.Mermaid(view)
 	case "svg":
-		text = picture.SVG(view)
-	default:
-		text = picture.Text(view, picture.Options{Width: a.width(), Color: a.colors(a.stdout), ASCII: form == "ascii", Zone: time.Local})
+		return picture.SVG(view)
 	}
-	_, err = fmt.Fprint(a.stdout, text)
-	return err
+	return picture.Text(view, picture.Options{Width: a.width(), Color: a.colors(a.stdout), ASCII: form == "ascii", Zone: time.Local})
 }
 
 // viewOf is what there is to draw of a run, or of a file.

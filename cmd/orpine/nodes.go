@@ -99,6 +99,7 @@ const maxItemRows = 10
 
 // listing is a table of the nodes; wide ones are not cut.
 func (f flow) listing(wide bool) listing {
+	behind := assetsBehind(f.view)
 	l := listing{head: []string{"NODE", "VERB", "STATUS", "ATTEMPT", "TOOK", "RUN", "WHY"}}
 	depth := map[string]int{}
 	for _, n := range written(f.view).Nodes {
@@ -110,7 +111,7 @@ func (f flow) listing(wide bool) listing {
 		if len(n.Plans) > 0 {
 			run = f.newest[planRun(n)]
 		}
-		l.rows = append(l.rows, nodeRow(indent+n.ID, strings.TrimSpace(n.Verb+" "+n.About), n.Mark, run, nodeWhy(n), wide))
+		l.rows = append(l.rows, nodeRow(indent+n.ID, strings.TrimSpace(n.Verb+" "+n.About), n.Mark, run, nodeWhy(n, behind), wide))
 		listed := 0
 		for i, m := range n.Items {
 			if m == nil || m.Status == workflow.Pending || m.Status == workflow.Succeeded && !wide || listed == maxItemRows {
@@ -140,7 +141,7 @@ func nodeRow(name, verb string, m workflow.Mark, run durable.RunID, why string, 
 }
 
 // nodeWhy says what else there is to know of a node.
-func nodeWhy(n workflow.NodeView) string {
+func nodeWhy(n workflow.NodeView, behind map[string][]string) string {
 	var parts []string
 	add := func(ok bool, text string) {
 		if ok {
@@ -154,7 +155,7 @@ func nodeWhy(n workflow.NodeView) string {
 	if len(n.Plans) > 0 {
 		parts[len(parts)-1] += " is " + n.Plans[len(n.Plans)-1].Status
 	}
-	add(n.Asset != "", "asset "+n.Asset)
+	add(n.Asset != "", assetText(n, behind))
 	met := 0
 	for _, c := range n.Checks {
 		if c.Passed {
@@ -165,4 +166,39 @@ func nodeWhy(n workflow.NodeView) string {
 	why := picture.Why(n, time.Local)
 	add(why != "", why)
 	return strings.Join(parts, "; ")
+}
+
+// assetText names the asset of a node, and those that it is made of.
+func assetText(n workflow.NodeView, behind map[string][]string) string {
+	if len(behind[n.ID]) == 0 {
+		return "asset " + n.Asset
+	}
+	return "asset " + n.Asset + " from " + strings.Join(behind[n.ID], ", ")
+}
+
+// assetsBehind are the assets that each node needs, directly or by way of nodes that make none.
+func assetsBehind(v workflow.View) map[string][]string {
+	at := map[string]workflow.NodeView{}
+	for _, n := range v.Nodes {
+		at[n.ID] = n
+	}
+	behind := map[string][]string{}
+	for _, n := range v.Nodes {
+		if n.Asset == "" {
+			continue
+		}
+		seen := map[string]bool{}
+		for look := slices.Clone(n.Needs); len(look) > 0; look = look[1:] {
+			one, ok := at[look[0]]
+			switch {
+			case seen[look[0]] || !ok:
+			case one.Asset != "":
+				behind[n.ID] = append(behind[n.ID], one.Asset)
+			default:
+				look = append(look, one.Needs...)
+			}
+			seen[look[0]] = true
+		}
+	}
+	return behind
 }

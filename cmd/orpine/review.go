@@ -66,26 +66,30 @@ func (a *app) valueLines(i durable.Interrupt) string {
 	if !ofWorkflow(i) || len(i.Value) == 0 || string(i.Value) == "null" {
 		return ""
 	}
+	lines := strings.Split(strings.TrimRight(a.valueBlock(i), "\n"), "\n")
+	if more := len(lines) - maxValueLines; more > 0 {
+		lines = append(lines[:maxValueLines], fmt.Sprintf("… and %d lines more: orpine approvals -o json", more))
+	}
+	return "  " + strings.Join(lines, "\n  ") + "\n"
+}
+
+// valueBlock is valueLines, as long as it is.
+func (a *app) valueBlock(i durable.Interrupt) string {
 	var plan workflow.Draft
-	text := ""
 	if i.Kind == workflow.PlanKind && json.Unmarshal(i.Value, &plan) == nil && len(plan.Steps) > 0 {
 		var b strings.Builder
 		b.WriteString(picture.Text(picture.OfDraft("plan", plan), picture.Options{Width: a.width()}))
 		for _, s := range plan.Steps {
 			fmt.Fprintf(&b, "%s: %s\n", s.ID, oneLine(cmp.Or(s.Do, string(s.With)), 2*waitsWidth))
 		}
-		text = b.String()
-	} else if _, text = valueText(i); strings.HasPrefix(strings.TrimSpace(text), "{") || strings.HasPrefix(text, "[") {
-		var pretty bytes.Buffer
-		if json.Indent(&pretty, []byte(text), "", "  ") == nil {
-			text = pretty.String()
-		}
+		return b.String()
 	}
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if more := len(lines) - maxValueLines; more > 0 {
-		lines = append(lines[:maxValueLines], fmt.Sprintf("… and %d lines more: orpine approvals -o json", more))
+	_, text := valueText(i)
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, []byte(text), "", "  ") == nil {
+		return pretty.String()
 	}
-	return "  " + strings.Join(lines, "\n  ") + "\n"
+	return text
 }
 
 // answerWith says by which command a question of a run can be answered.

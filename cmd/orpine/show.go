@@ -109,6 +109,9 @@ func (a *app) about(ctx context.Context, r source, run durable.Run, steps []dura
 			how, command := a.answerWith(run.ID, *i)
 			add("  "+strings.ToLower(how), command)
 		}
+		if w.Kind == durable.WaitSignal && run.Program == workflow.Program {
+			add("  send with", a.sendWith(run.ID, w.Name))
+		}
 		if w.Kind == durable.WaitInDoubt {
 			add("  resolve with", fmt.Sprintf("orpine resolve%s %s %s --done JSON | --retry | --fail REASON",
 				a.where(), run.ID, durable.StepID{Segment: lastSegment(steps), Command: w.Command}))

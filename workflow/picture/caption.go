@@ -106,8 +106,11 @@ func Took(m workflow.Mark) string {
 }
 
 // Why says what a person wants to know of a node beyond its status: its error, why it is skipped,
-// when it is tried again, which checks of its asset are not met. Times are those of zone; "" = nothing.
+// when it is tried again, which checks of its asset are not met. Times are those of zone, UTC where it is nil; "" = nothing.
 func Why(n workflow.NodeView, zone *time.Location) string {
+	if zone == nil {
+		zone = time.UTC
+	}
 	var parts []string
 	if n.Reason != "" {
 		parts = append(parts, n.Reason)

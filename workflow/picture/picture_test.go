@@ -181,7 +181,7 @@ func TestWhole(t *testing.T) {
 	t.Parallel()
 	views := slices.Collect(maps.Values(shapes(t)))
 	r := rand.New(rand.NewPCG(7, 11))
-	for range 300 {
+	for range 150 {
 		views = append(views, anyView(r))
 	}
 	for _, v := range views {
@@ -238,7 +238,7 @@ func within(parents map[string]string, id, loop string) bool {
 func TestWidth(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 5))
-	for range 200 {
+	for range 80 {
 		v := anyView(r)
 		for _, width := range []int{60, 80, 120} {
 			for _, plain := range []bool{false, true} {
@@ -309,7 +309,7 @@ func TestLarge(t *testing.T) {
 	for name, v := range map[string]workflow.View{"wide": wide, "long": layered(10_000, 1), "flat": layered(1, 10_000), "dense": all} {
 		began := time.Now()
 		text, image := picture.Text(v, picture.Options{Width: 80}), picture.SVG(v)
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 20*time.Second { // it is some 0.2 s; a machine may be busy
 			t.Errorf("%s: it took %s", name, took)
 		}
 		if want := fmt.Sprintf("%d steps are too many to draw: each box stands for", len(v.Nodes)); !strings.Contains(text, want) || !strings.Contains(image, want) {

@@ -21,9 +21,6 @@ type Options struct {
 // where that alone fits into the width, or where neither does a list of the layers. Below stands why
 // nodes failed, were skipped or are tried again. Beyond 500 nodes each box stands for a layer.
 func Text(v workflow.View, o Options) string {
-	if o.Zone == nil {
-		o.Zone = time.UTC
-	}
 	b, bound := bounded(graphOf(v))
 	var out strings.Builder
 	switch {
