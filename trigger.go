@@ -174,12 +174,12 @@ func (r *Runtime) ResumeTrigger(ctx context.Context, tenant, name string) error 
 	return r.tellTrigger(ctx, tenant, name, trigger.ResumeSignal, nil)
 }
 
-// FireTrigger starts a run of a trigger now, whatever goes on. A nil input is that of the definition.
-func (r *Runtime) FireTrigger(ctx context.Context, tenant, name string, input json.RawMessage) error {
-	if input != nil && !json.Valid(input) {
+// FireTrigger starts a run of a trigger now, whatever goes on.
+func (r *Runtime) FireTrigger(ctx context.Context, tenant, name string, f trigger.Fire) error {
+	if f.Input != nil && !json.Valid(f.Input) {
 		return durable.Errorf(durable.CodeInvalid, "fire trigger %q: the input is not JSON", name)
 	}
-	return r.tellTrigger(ctx, tenant, name, trigger.FireSignal, trigger.Fire{Input: input})
+	return r.tellTrigger(ctx, tenant, name, trigger.FireSignal, f)
 }
 
 // BackfillTrigger starts what was due in a stretch of time and has no run. Errors: not_found, invalid
@@ -267,10 +267,14 @@ func (r *Reader) Triggers(ctx context.Context, tenant string) ([]Trigger, error)
 	var list []Trigger
 	err := r.eachRecord(ctx, triggerKind, store.KeyOf(tenant)+"/", func(record *store.Record) error {
 		var kept triggerRecord
-		if json.Unmarshal(record.Data, &kept) != nil {
-			return nil
+		err := json.Unmarshal(record.Data, &kept)
+		if err != nil {
+			err = durable.Errorf(durable.CodeInternal, "record of a trigger: %w", err)
 		}
-		t, err := r.triggerOf(ctx, tenant, kept.Run)
+		var t Trigger
+		if err == nil {
+			t, err = r.triggerOf(ctx, tenant, kept.Run)
+		}
 		if err == nil {
 			list = append(list, t)
 		}

@@ -96,7 +96,9 @@ func TestTriggers(t *testing.T) {
 		emit("refund", "4", 1)
 		must(r.PauseTrigger(t.Context(), "acme", "orders"))
 		emit("refund", "5", 1)
-		must(r.FireTrigger(t.Context(), "acme", "orders", json.RawMessage(`"by hand"`)))
+		byHand := trigger.Fire{ID: "hand", Input: json.RawMessage(`"by hand"`)}
+		must(r.FireTrigger(t.Context(), "acme", "orders", byHand))
+		must(r.FireTrigger(t.Context(), "acme", "orders", byHand)) // again
 		must(r.ResumeTrigger(t.Context(), "acme", "orders"))
 		if diff := cmp.Diff([]string{`"order 1"`, `"refund 4"`, `"by hand"`}, outputs(t, r, id)); diff != "" {
 			t.Errorf("-want +got\n%s", diff)

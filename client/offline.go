@@ -24,6 +24,13 @@ func (c *Client) Replay(ctx context.Context, id durable.RunID) (json.RawMessage,
 	return report, c.get(ctx, at("runs", string(id), "replay"), nil, &report)
 }
 
+// Progress is how far a run of a workflow has come, as the JSON of a workflow.View. Errors: not_found,
+// invalid for a run of another program; unavailable when the server lacks what the run needs.
+func (c *Client) Progress(ctx context.Context, id durable.RunID) (json.RawMessage, error) {
+	var view json.RawMessage
+	return view, c.get(ctx, at("runs", string(id), "progress"), nil, &view)
+}
+
 // CheckRuns holds every run that has not ended against the programs of the server, and yields
 // what was found of each as the JSON of an orpine.Checked. Errors: unavailable when the server
 // replays nothing, or the answer was cut off.

@@ -247,7 +247,15 @@ func (c *Client) Migrate(ctx context.Context, id durable.RunID, definition json.
 	return fit, c.post(ctx, at("runs", string(id), "migrate"), Migrate{Definition: definition}, &fit)
 }
 
-// Assets lists the newest of every asset, or of one, each partition by itself, as JSON.
+// MigrateTo is Migrate to a workflow that the server knows by name; version is the beginning of a
+// hash, "" the current one.
+func (c *Client) MigrateTo(ctx context.Context, id durable.RunID, workflow, version string) (json.RawMessage, error) {
+	var fit json.RawMessage
+	return fit, c.post(ctx, at("runs", string(id), "migrate"), Migrate{Workflow: workflow, Version: version}, &fit)
+}
+
+// Assets lists the newest of every asset, or of one, each partition by itself, as the JSON of a list
+// of workflow.Materialization.
 func (c *Client) Assets(ctx context.Context, asset string) (json.RawMessage, error) {
 	var list json.RawMessage
 	q := url.Values{}

@@ -81,10 +81,15 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 // Agent returns an agent with its definition; version is the beginning of a hash, "" the
 // current one.
 func (c *Client) Agent(ctx context.Context, name, version string) (Agent, error) {
+	return c.named(ctx, "agents", name, version)
+}
+
+// named returns what a server knows by name.
+func (c *Client) named(ctx context.Context, noun, name, version string) (Agent, error) {
 	var a Agent
 	q := url.Values{}
 	set(q, "version", version)
-	return a, c.get(ctx, at("agents", name), q, &a)
+	return a, c.get(ctx, at(noun, name), q, &a)
 }
 
 // PutAgent makes a definition the current version of an agent.

@@ -18,16 +18,18 @@ type Page[T any] struct {
 	Next  string `json:"next,omitempty" doc:"The cursor of the next page; absent on the last one"`
 }
 
-// StartRun asks for a run: of an agent that the server knows by name, of one that is given
-// with the request, or of a Go program.
+// StartRun asks for a run: of an agent or a workflow that the server knows by name, of one that is
+// given with the request, or of a Go program.
 type StartRun struct {
 	ID         durable.RunID   `json:"id,omitempty" maxLength:"64" pattern:"^[a-z0-9]*$" doc:"Chosen by the server when absent"`
 	Agent      string          `json:"agent,omitempty" maxLength:"200" doc:"Name of an agent of the server"`
-	Version    string          `json:"version,omitempty" maxLength:"64" doc:"Hash of the version of the agent; default the current one"`
-	Definition json.RawMessage `json:"definition,omitempty" doc:"An agent that comes with the request"`
+	Workflow   string          `json:"workflow,omitempty" maxLength:"200" doc:"Name of a workflow of the server"`
+	Version    string          `json:"version,omitempty" maxLength:"64" doc:"Hash of the version of the agent or workflow; default the current one"`
+	Definition json.RawMessage `json:"definition,omitempty" doc:"An agent that comes with the request, or with the program workflow a workflow"`
 	Program    string          `json:"program,omitempty" maxLength:"200" doc:"Name of a Go program"`
 	Text       string          `json:"text,omitempty" doc:"What is said to the agent"`
-	Input      json.RawMessage `json:"input,omitempty" doc:"Input of the program"`
+	Input      json.RawMessage `json:"input,omitempty" doc:"Input of the program or the workflow"`
+	Select     []string        `json:"select,omitempty" maxItems:"100" doc:"Of a workflow by name: only these steps and assets, with a + in front also what they need"`
 	Name       string          `json:"name,omitempty" maxLength:"200" pattern:"^[^@\x00-\x1f\x7f][^\x00-\x1f\x7f]*$" doc:"Name of the run; default that of the agent"`
 	Queue      string          `json:"queue,omitempty" maxLength:"200"`
 	Priority   int             `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Higher goes first"`
@@ -120,7 +122,9 @@ type Fork struct {
 
 // Migrate has a run of a workflow go on by another definition.
 type Migrate struct {
-	Definition json.RawMessage `json:"definition" doc:"A workflow, as its runs pin it"`
+	Definition json.RawMessage `json:"definition,omitempty" doc:"A workflow, as its runs pin it"`
+	Workflow   string          `json:"workflow,omitempty" maxLength:"200" doc:"Instead of a definition: name of a workflow of the server, or of an agent that runs as one"`
+	Version    string          `json:"version,omitempty" maxLength:"64" doc:"Hash of its version; default the current one"`
 }
 
 // ForkResult is what a fork records as the output of a step.
@@ -152,9 +156,10 @@ type Question struct {
 	durable.Interrupt
 }
 
-// Agent is an agent that a server knows by name.
+// Agent is an agent, or a workflow, that a server knows by name.
 type Agent struct {
 	Name       string          `json:"name"`
+	Program    string          `json:"program,omitempty" doc:"Of its runs, where an agent runs as a workflow: workflow, which its definition is one of then"`
 	Hash       string          `json:"hash" doc:"Of the definition: its version"`
 	Source     string          `json:"source" doc:"file or api"`
 	Updated    time.Time       `json:"updated"`

@@ -49,26 +49,7 @@ func (r *refs) check() {
 		}
 	}
 	for _, name := range r.file.agentNames {
-		a := r.file.Agents[name]
-		a.Name = name
-		at := "agents." + name
-		r.model(&a, at)
-		for i, t := range a.Tools {
-			if base, _, narrowed := strings.Cut(t, "("); narrowed {
-				a.Permissions.Only, a.Tools[i] = append(a.Permissions.Only, t), base
-				r.rule(t, fmt.Sprintf("%s.tools[%d]", at, i))
-			}
-			r.toolName(a.Tools[i], fmt.Sprintf("%s.tools[%d]", at, i))
-		}
-		for i, other := range r.file.below[name] {
-			r.agentName(name, other, fmt.Sprintf("%s.agents[%d]", at, i))
-		}
-		r.planner(name, at+".planner")
-		r.policy(a.Permissions, at+".permissions")
-		if a.Flow == "on" {
-			a.Flow = ""
-		}
-		r.file.Agents[name] = a
+		r.agent(name)
 	}
 	if len(r.file.agentNames)+len(r.file.workflowNames) == 0 {
 		r.add(r.root.position, "agents", "there is nothing to run", "add agents: { NAME: { model: … } }, or workflows")
@@ -90,6 +71,30 @@ func (r *refs) check() {
 	for name, t := range r.file.Tenants {
 		r.policy(t.Permissions, "tenants."+name+".permissions")
 	}
+}
+
+// agent checks an agent, and completes it.
+func (r *refs) agent(name string) {
+	a := r.file.Agents[name]
+	a.Name = name
+	at := "agents." + name
+	r.model(&a, at)
+	for i, t := range a.Tools {
+		if base, _, narrowed := strings.Cut(t, "("); narrowed {
+			a.Permissions.Only, a.Tools[i] = append(a.Permissions.Only, t), base
+			r.rule(t, fmt.Sprintf("%s.tools[%d]", at, i))
+		}
+		r.toolName(a.Tools[i], fmt.Sprintf("%s.tools[%d]", at, i))
+	}
+	for i, other := range r.file.below[name] {
+		r.agentName(name, other, fmt.Sprintf("%s.agents[%d]", at, i))
+	}
+	r.planner(name, at+".planner")
+	r.policy(a.Permissions, at+".permissions")
+	if a.Flow == "on" {
+		a.Flow = ""
+	}
+	r.file.Agents[name] = a
 }
 
 // planner checks what the planner of an agent names.

@@ -128,3 +128,9 @@ func (o *Outfit) Secrets() ([]string, error) {
 	}
 	return s.Names()
 }
+
+// Secret returns the value of a secret, for who checks what others have signed with it. Errors: those
+// of secret.Broker.Value.
+func (o *Outfit) Secret(ctx context.Context, name string) (string, error) {
+	return o.broker.Value(ctx, name)
+}

@@ -25,7 +25,7 @@ func matrix(routes []server.Route) []byte {
 	b.WriteString(`# Authorisation
 
 Made from the table of routes by ` + "`go test ./server -run TestAuthorisation -update`" + `. A route that has no scope cannot be
-registered, and what is not registered is not served. A token is good for the scopes it was made with: a scope, ` + "`NOUN:*`" + `, or
+registered, and what is not registered is not served. ` + "`signature`" + ` takes no token: what is sent is signed. A token is good for the scopes it was made with: a scope, ` + "`NOUN:*`" + `, or
 ` + "`*`" + ` for all of them; one of a tenant also only for what is of that tenant, and never for the scopes marked with †. A request
 to the socket in the data directory, or to a server on loopback for which no token was ever made, may do everything.
 
@@ -78,6 +78,14 @@ func TestAuthorisation(t *testing.T) {
 		if r.Scope == server.Public {
 			if status := ask(); status >= http.StatusBadRequest {
 				t.Errorf("%s %s is public, and answers %d", r.Method, r.Path, status)
+			}
+			continue
+		}
+		if r.Scope == server.Signed { // no token opens it, not even one for everything
+			for _, header := range [][]string{nil, bearer([]string{"*"})} {
+				if status := ask(header...); status != http.StatusUnauthorized {
+					t.Errorf("%s %s without a signature: %d", r.Method, r.Path, status)
+				}
 			}
 			continue
 		}

@@ -5,12 +5,14 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
+	"github.com/orpine-run/orpine/trigger"
 )
 
 // verb registers what is done to a run and answers with what the run is then.
@@ -28,8 +30,17 @@ func verb[T any](s *Server, name, summary string, do func(ctx context.Context, r
 	})
 }
 
-// ownSignals are those by which the runtime speaks to agents and threads.
-var ownSignals = []string{agent.SteerSignal, agent.BeginSignal, agent.TurnSignal}
+// ownSignal reports whether a signal is one by which the runtime itself speaks to a program of its own.
+// All that a trigger hears is: it is told by its routes, which hold it against the scopes.
+func ownSignal(program, name string) bool {
+	switch program {
+	case trigger.Program:
+		return true
+	case agent.Program, agent.ThreadProgram:
+		return slices.Contains([]string{agent.SteerSignal, agent.BeginSignal, agent.TurnSignal}, name)
+	}
+	return strings.HasPrefix(name, durable.OwnSignals)
+}
 
 // nothing is the body of a verb that says nothing more.
 type nothing struct{}
@@ -55,8 +66,8 @@ func (s *Server) control() {
 		return s.rt.Steer(ctx, run.ID, in.Text)
 	})
 	verb(s, "send", "Send a run a signal", func(ctx context.Context, run durable.Run, _ string, in durable.Signal) error {
-		if slices.Contains(ownPrograms, run.Program) && slices.Contains(ownSignals, in.Name) {
-			return durable.Errorf(durable.CodeInvalid, "signal %s is one of the runtime itself: steer the agent, or start a turn of the thread", in.Name)
+		if ownSignal(run.Program, in.Name) {
+			return durable.Errorf(durable.CodeInvalid, "signal %s is one of the runtime itself: steer the agent, start a turn of the thread, migrate the run, or see /v1/triggers", in.Name)
 		}
 		return s.rt.Signal(ctx, run.ID, in)
 	})
@@ -83,6 +94,9 @@ func (s *Server) branch(name, summary string, do func(*orpine.Runtime, context.C
 		run, err := s.mine(ctx, in.ID)
 		if err != nil {
 			return nil, err
+		}
+		if run.Program == trigger.Program {
+			return nil, durable.Errorf(durable.CodeInvalid, "run %s is a trigger, of which there is one under a name: set another with PUT %s/NAME", run.ID, triggersPath)
 		}
 		own := slices.Contains(ownPrograms, run.Program) && (in.Body.Input != nil || len(in.Body.Results) > 0)
 		if (own || in.Body.Definition != nil || in.Body.Model != "") && !who(ctx).May(access.AgentsWrite) {

@@ -221,7 +221,7 @@ func TestRollbackStays(t *testing.T) {
 	s := open(t, server.Config{})
 	ctx := t.Context()
 	load := func(text string) {
-		if err := s.s.Load(ctx, map[string]agent.Definition{"x": {Model: "script/talk", Instructions: text}}); err != nil {
+		if err := s.s.Load(ctx, server.File{Agents: map[string]agent.Definition{"x": {Model: "script/talk", Instructions: text}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -93,7 +93,7 @@ func (s *Server) checkRuns(w http.ResponseWriter, r *http.Request) error {
 	line := json.NewEncoder(out)
 	for found, err := range s.rt.CheckRuns(r.Context(), s.cfg.Fresh(), who(r.Context()).Tenant) {
 		if err == nil {
-			err = line.Encode(found)
+			err = line.Encode(checked{found, s.fit(r.Context(), &found)})
 		}
 		switch {
 		case err == nil:

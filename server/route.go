@@ -14,14 +14,20 @@ import (
 	"github.com/orpine-run/orpine/server/access"
 )
 
-// Public is the scope of a route that takes no token.
-const Public = "public"
+// The scopes of routes that take no token.
+const (
+	Public = "public"
+	Signed = "signature" // what is sent is signed, and its handler checks that
+)
+
+// open reports whether a route takes no token.
+func (r Route) open() bool { return r.Scope == Public || r.Scope == Signed }
 
 // Route is one thing that can be asked of a server.
 type Route struct {
 	Method  string
 	Path    string
-	Scope   string // what a token must be good for, or Public
+	Scope   string // what a token must be good for, Public or Signed
 	Summary string
 	ID      string // of the operation in the OpenAPI document
 	Status  int    // of success; 0 = 200
@@ -42,7 +48,7 @@ func (r Route) pattern() string { return r.Method + " " + r.Path }
 // note takes a route into the table. One without a scope cannot be: nobody would know who
 // may use it.
 func (s *Server) note(r Route) Route {
-	if r.Scope == "" || (r.Scope != Public && !slices.Contains(access.Scopes(), r.Scope)) {
+	if r.Scope == "" || (!r.open() && !slices.Contains(access.Scopes(), r.Scope)) {
 		panic("server: route " + r.pattern() + " has no scope that there is")
 	}
 	if r.Body == 0 {
@@ -61,7 +67,7 @@ func add[I, O any](s *Server, r Route, handle func(context.Context, *I) (*O, err
 		OperationID: r.ID, Method: r.Method, Path: r.Path, Summary: r.Summary, DefaultStatus: r.Status, MaxBodyBytes: r.Body,
 		Tags: []string{tagOf(r.Path)}, Metadata: map[string]any{registryKey: s.api.OpenAPI().Components.Schemas},
 	}
-	if r.Scope != Public {
+	if !r.open() {
 		op.Security = []map[string][]string{{"token": {r.Scope}}}
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
@@ -83,7 +89,7 @@ func add[I, O any](s *Server, r Route, handle func(context.Context, *I) (*O, err
 func (s *Server) raw(r Route, op huma.Operation, handle func(http.ResponseWriter, *http.Request) error) {
 	r = s.note(r)
 	op.OperationID, op.Method, op.Path, op.Summary, op.Tags = r.ID, r.Method, r.Path, r.Summary, []string{tagOf(r.Path)}
-	if r.Scope != Public {
+	if !r.open() {
 		op.Security = []map[string][]string{{"token": {r.Scope}}}
 	}
 	s.api.OpenAPI().AddOperation(&op)
@@ -122,7 +128,7 @@ func who(ctx context.Context) access.Identity {
 func (s *Server) admit(r *http.Request, route Route) (access.Identity, *access.Note, error) {
 	ctx := r.Context()
 	id, err := s.identify(ctx, r.Header.Get("Authorization"))
-	if route.Scope == Public {
+	if route.open() {
 		return id, nil, nil
 	}
 	if err == nil && !id.May(route.Scope) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"path"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -41,7 +40,10 @@ type Config struct {
 	Private  []string      // programs that only a token with the scope agents:write may start: they reach what is on this machine
 	Tools    []client.Tool // what its agents may be given, for who asks
 	Webhooks Webhooks      // nil = there are none
-	Beat     time.Duration // between the signs of life of a stream; 0 = 15 seconds
+	// Secret looks up the secret that the requests of a webhook are signed with; nil = there are none,
+	// and no such request is let in.
+	Secret func(ctx context.Context, name string) (string, error)
+	Beat   time.Duration // between the signs of life of a stream; 0 = 15 seconds
 }
 
 // Server is the handler of the API. Make it with New.
@@ -60,7 +62,9 @@ type Server struct {
 	guarded atomic.Bool
 	streams *stream.Streams
 	mcp     *mcpDoors
-	agents  *agents
+	agents  *shelf
+	flows   *shelf
+	failed  *failures
 }
 
 // registryKey is where an operation has the registry of its schemas.
@@ -91,7 +95,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, errors.Join(err, audit.Close())
 	}
 	s := &Server{
-		cfg: cfg, rt: cfg.Runtime, log: cfg.Log, mux: http.NewServeMux(), table: map[string]Route{}, agents: &agents{rt: cfg.Runtime},
+		cfg: cfg, rt: cfg.Runtime, log: cfg.Log, mux: http.NewServeMux(), table: map[string]Route{},
+		agents: &shelf{cfg.Runtime, agentNoun}, flows: &shelf{cfg.Runtime, workflowNoun}, failed: newFailures(),
 		tokens: tokens, audit: audit, keys: access.NewKeys(cfg.Runtime), streams: stream.New(ctx, stream.Config{Runtime: cfg.Runtime, Log: cfg.Log, Beat: cfg.Beat}),
 	}
 	s.guarded.Store(guarded || cfg.Strict)
@@ -107,6 +112,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.runs()
 	s.control()
 	s.workflows()
+	s.triggers()
 	s.offline()
 	s.threads()
 	s.interrupts()
@@ -196,9 +202,12 @@ func schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
 		t = t.Elem()
 	}
-	switch room := path.Base(t.PkgPath()); room {
+	switch room := lastOf(t.PkgPath()); room {
 	case "model", "workflow", "trigger":
 		return strings.ToUpper(room[:1]) + room[1:] + strings.TrimPrefix(name, strings.ToUpper(room[:1])+room[1:])
 	}
 	return name
 }
+
+// lastOf is the last element of the path of a package.
+func lastOf(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

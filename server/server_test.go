@@ -116,7 +116,7 @@ func (s *site) start() {
 	if s.s, err = server.New(s.t.Context(), cfg); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := s.s.Load(s.t.Context(), map[string]agent.Definition{"chatty": {Model: "script/talk", Tools: []string{"hold"}}}); err != nil {
+	if err := s.s.Load(s.t.Context(), server.File{Agents: map[string]agent.Definition{"chatty": {Model: "script/talk", Tools: []string{"hold"}}}}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.web = httptest.NewServer(s.s)

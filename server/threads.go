@@ -161,13 +161,16 @@ func (s *Server) startTurn(ctx context.Context, in *turnRequest) (*created[durab
 		return nil, err
 	}
 	start := in.Body.StartRun
-	if start.Program != "" || start.Queue != "" || start.Priority != 0 {
+	if start.Program != "" || start.Workflow != "" || start.Queue != "" || start.Priority != 0 {
 		return nil, durable.Errorf(durable.CodeInvalid, "a turn of a thread is one of an agent, in the queue and with the priority of the thread")
 	}
 	start.Tenant = run.Tenant
 	req, err := s.request(ctx, start)
 	if err != nil {
 		return nil, err
+	}
+	if req.Program != agent.Program {
+		return nil, durable.Errorf(durable.CodeInvalid, "agent %s runs as a workflow, which takes no turns: start a run of it", start.Agent)
 	}
 	id, _, err := s.once(ctx, "start-turn "+string(run.ID), in.Key, run.Tenant, in.Body, start.ID)
 	if err != nil {

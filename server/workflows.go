@@ -2,15 +2,19 @@ package server
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
+	"slices"
 
+	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
 	"github.com/orpine-run/orpine/workflow"
 )
 
-// workflows registers what is asked of workflows.
+// workflows registers what is asked of the runs of workflows.
 func (s *Server) workflows() {
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/progress", ID: "get-progress", Scope: access.RunsRead, Summary: "Get how far a run of a workflow has come"}, s.progressOf)
 	add(s, Route{Method: http.MethodPost, Path: runsPath + "/{id}/migrate", ID: "migrate-run", Scope: access.AgentsWrite, Summary: "Have a run go on by another definition of its workflow", Body: 16 << 20}, s.migrate)
@@ -36,13 +40,83 @@ func (s *Server) migrate(ctx context.Context, in *about[client.Migrate]) (*body[
 	if err != nil {
 		return nil, err
 	}
-	return reply(workflow.Fit{Status: workflow.FitOK}, s.rt.Migrate(ctx, run.ID, in.Body.Definition))
+	to := in.Body
+	if (to.Definition == nil) == (to.Workflow == "") || to.Workflow == "" && to.Version != "" {
+		return nil, durable.Errorf(durable.CodeInvalid, "say a definition, or the name of a workflow and perhaps a version of it")
+	}
+	if to.Workflow != "" {
+		a, err := s.flow(ctx, to.Workflow, to.Version)
+		if err != nil {
+			return nil, err
+		}
+		to.Definition = a.Definition
+	}
+	return reply(workflow.Fit{Status: workflow.FitOK}, s.rt.Migrate(ctx, run.ID, to.Definition))
+}
+
+// flow finds the workflow of a name, which may be that of an agent. Error: not_found.
+func (s *Server) flow(ctx context.Context, name, version string) (client.Workflow, error) {
+	w, _, err := s.flows.get(ctx, name, version)
+	if errors.Is(err, durable.ErrNotFound) {
+		if a, _, other := s.agents.get(ctx, name, version); other == nil && a.Program == workflow.Program {
+			return a, nil
+		}
+	}
+	return w, err
+}
+
+// checked is what became of a run that was held against this server: Fit says of a run of a workflow
+// whether it could go on by the workflow of that name that there is now.
+type checked struct {
+	orpine.Checked
+	Fit *workflow.Fit `json:"fit,omitempty"`
+}
+
+// fit holds a run against the workflow of its name; nil where there is none, or it cannot be said.
+func (s *Server) fit(ctx context.Context, c *orpine.Checked) *workflow.Fit {
+	if c.Run.Program != workflow.Program || c.Divergence != nil || c.Lacks != "" {
+		return nil
+	}
+	fit, err := s.fits(ctx, &c.Run)
+	if err != nil {
+		if !errors.Is(err, durable.ErrNotFound) {
+			s.log.WarnContext(ctx, "a run could not be held against its workflow", slog.String("run", string(c.Run.ID)), slog.Any("error", err))
+		}
+		return nil
+	}
+	return &fit
+}
+
+func (s *Server) fits(ctx context.Context, run *durable.Run) (workflow.Fit, error) {
+	data, err := s.rt.Blob(ctx, durable.Ref{Hash: run.Definition})
+	if err != nil {
+		return workflow.Fit{}, err
+	}
+	pinned, err := workflow.Decode(data)
+	if err != nil {
+		return workflow.Fit{}, err
+	}
+	a, err := s.flow(ctx, pinned.Name, "")
+	if err != nil {
+		return workflow.Fit{}, err
+	}
+	d, err := workflow.Decode(a.Definition)
+	if err != nil {
+		return workflow.Fit{}, err
+	}
+	return s.rt.Fits(ctx, s.cfg.Fresh(), run.ID, d)
 }
 
 type assetsRequest struct {
-	Asset string `query:"asset" maxLength:"200" doc:"Only this one"`
+	Asset     string `query:"asset" maxLength:"200" doc:"Only this one"`
+	Partition string `query:"partition" maxLength:"200" doc:"Only this part of each"`
 }
 
+// assets lists what was made, with the run and the step that made it and the assets it was made of.
 func (s *Server) assets(ctx context.Context, in *assetsRequest) (*body[[]workflow.Materialization], error) {
-	return reply(s.rt.Assets(ctx, who(ctx).Tenant, in.Asset))
+	list, err := s.rt.Assets(ctx, who(ctx).Tenant, in.Asset)
+	if in.Partition != "" {
+		list = slices.DeleteFunc(list, func(m workflow.Materialization) bool { return m.Partition != in.Partition })
+	}
+	return reply(list, err)
 }

@@ -328,8 +328,7 @@ func (s *segment) hear(name string) error {
 	case FireSignal:
 		var f Fire
 		if err = decode(data, &f); err == nil {
-			s.Serial++
-			return s.start(Reason{Key: fmt.Sprint("fire/", s.Serial), Time: s.now(), Input: f.Input})
+			return s.fire(f)
 		}
 	case BackfillSignal:
 		err = s.addBackfill(data)
@@ -343,6 +342,18 @@ func (s *segment) hear(name string) error {
 		s.Trouble = fmt.Sprintf("signal %s: %v", name, err)
 	}
 	return nil
+}
+
+// fire starts a run, whatever goes on.
+func (s *segment) fire(f Fire) error {
+	key := "fire/" + f.ID
+	if f.ID == "" {
+		s.Serial++
+		key = fmt.Sprint("fire/", s.Serial)
+	} else if !s.Seen.add(key) {
+		return nil
+	}
+	return s.start(Reason{Key: key, Time: s.now(), Input: f.Input})
 }
 
 func decode(data json.RawMessage, v any) error {

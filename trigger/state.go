@@ -97,6 +97,7 @@ type Backfill struct {
 
 // Fire is the data of a fire signal.
 type Fire struct {
+	ID    string          `json:"id,omitempty"`    // what comes twice under one ID is taken once; "" = each is
 	Input json.RawMessage `json:"input,omitempty"` // in place of that of the definition
 }
 

@@ -204,6 +204,7 @@ func (w *walker) begin(input any) {
 		"input": input, "steps": w.steps, "state": w.state.values,
 		"run": map[string]any{"id": string(info.Run), "workflow": w.graph.def.Name, "tenant": info.Tenant, "started": w.in.Began.UTC().Format(timeForm)},
 	}
+	w.ended = len(w.in.Results)
 	for _, n := range w.graph.order {
 		m := w.in.Results[n.ID]
 		if m == nil {

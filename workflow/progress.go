@@ -1,6 +1,8 @@
 package workflow
 
 import (
+	"slices"
+
 	"github.com/orpine-run/orpine/durable"
 )
 
@@ -14,6 +16,7 @@ type NodeView struct {
 	About       string   `json:"about,omitempty"` // what the verb is about: the name of an agent, tool or workflow
 	Description string   `json:"description,omitempty"`
 	Needs       []string `json:"needs,omitempty"` // also the one before it, in an ordered body
+	Gotos       []string `json:"gotos,omitempty"` // the nodes that a switch, or on_error, may go on with
 	In          string   `json:"in,omitempty"`    // the loop it stands in
 	Asset       string   `json:"asset,omitempty"`
 	Mark
@@ -53,6 +56,11 @@ func viewOf(g *graph, markOf func(*node) Mark) View {
 		one := NodeView{ID: n.ID, Verb: n.verb, About: n.about(), Description: n.Description, Mark: markOf(n)}
 		for _, o := range n.before() {
 			one.Needs = append(one.Needs, o.ID)
+		}
+		for _, to := range n.gotos() {
+			if to != GotoEnd && !slices.Contains(one.Gotos, to) {
+				one.Gotos = append(one.Gotos, to)
+			}
 		}
 		if n.body.in != nil {
 			one.In = n.body.in.ID

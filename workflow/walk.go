@@ -33,6 +33,7 @@ type walker struct {
 	spent  Spent
 	busy   int              // nodes that run, with the loops they stand in
 	work   int              // nodes that have ended in this segment
+	ended  int              // and before it
 	next   bool             // a new segment is to begin
 	waits  []durable.Future // that another definition cuts short
 }
@@ -133,9 +134,10 @@ func (w *walker) see(n *node, m *Mark) {
 	}
 }
 
-// segmentWork is how many nodes end in a segment before the next one begins, as soon as nothing is
-// under way: only the last segment is replayed when a run comes back to memory.
-const segmentWork = 500
+// segmentWork is how many nodes end in a segment, at least, before the next one begins, as soon as
+// nothing is under way: only the last segment is replayed when a run comes back to memory. As all that has
+// ended is written down then, it is also half of that, so that not more is written than there is.
+const segmentWork = 100
 
 // pause begins a new segment where there is cause to, and nothing is under way but the loops that
 // the caller stands in.
@@ -147,7 +149,7 @@ func (w *walker) pause(b *body) error {
 	for n := b.in; n != nil; n = n.body.in {
 		depth++
 	}
-	if w.work < segmentWork || w.busy > depth {
+	if w.work < max(segmentWork, w.ended/2) || w.busy > depth {
 		return nil
 	}
 	w.next = true

@@ -9,11 +9,12 @@ import (
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 type answerCmd struct {
 	Ref      string   `arg:"" help:"The run that asks."`
-	Text     []string `arg:"" optional:"" help:"The answer: text, or JSON. Without one a terminal is asked."`
+	Text     []string `arg:"" optional:"" help:"The answer: text, JSON, or NAME=VALUE for each field of a form. Without one a terminal is asked."`
 	Question string   `help:"ID of the question, when there are several." placeholder:"ID"`
 	Detach   bool     `help:"Only record the answer; do not drive the run."`
 }
@@ -22,11 +23,14 @@ type answerCmd struct {
 func (answerCmd) Help() string {
 	return `The question may also be one of a child that the run waits for. The first answer wins. Then the
 run is followed as 'orpine wait' does, unless --detach. To an approval the words accept and
-reject are enough; any other text is told to the agent in place of a result.
+reject are enough; any other text is told to the agent in place of a result. To a question with
+actions say one of them, and a comment.
 
 Examples:
   orpine answer @last accept
   orpine answer @last "leave R3 out"
+  orpine answer @last reject too long
+  orpine answer @last amount=120 approved=true
   orpine answer @last
   orpine answer @last --question feedback '{"approve": true}'`
 }
@@ -37,7 +41,7 @@ func (c *answerCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	q, err := a.choose(ctx, r, id, c.Question, "")
+	q, err := a.choose(ctx, r, id, c.Question, anyAction)
 	if err = closing(err, r); err != nil {
 		return err
 	}
@@ -53,12 +57,17 @@ func (c *answerCmd) Run(ctx context.Context, a *app) error {
 // answer is what was typed, or what the person at the terminal says.
 func (c *answerCmd) answer(ctx context.Context, a *app, q orpine.Question) (json.RawMessage, error) {
 	if len(c.Text) > 0 {
-		return answerTo(q.Interrupt, strings.Join(c.Text, " ")), nil
+		return answerTo(q.Interrupt, c.Text...)
 	}
 	if !a.talks() {
 		form := "TEXT"
-		if _, ok := formOf(q.Schema); ok && q.Kind != agent.ApprovalKind {
+		if f, ok := formOf(q.Schema); ok && q.Kind != agent.ApprovalKind {
 			form = "JSON"
+			if q.Kind == workflow.FormKind {
+				form = f.fields[0].name + "=VALUE …"
+			}
+		} else if reviews(q.Interrupt) {
+			form = strings.Join(q.Options, "|")
 		}
 		return nil, durable.Errorf(durable.CodeInvalid, "say the answer: orpine answer%s %s %s", a.where(), c.Ref, form)
 	}

@@ -23,7 +23,7 @@ type approveCmd struct {
 // Help implements kong.HelpProvider.
 func (approveCmd) Help() string {
 	return `The call that waits is made, as 'orpine approvals' shows it: a call that is another one by then is
-not. It may also be one of a child that the run waits for. The first decision wins. Then the
+not. What a workflow shows, such as a plan, is accepted. It may also be one of a child that the run waits for. The first decision wins. Then the
 run is followed as 'orpine wait' does, unless --detach.
 
 Examples:
@@ -37,15 +37,23 @@ func (c *approveCmd) Run(ctx context.Context, a *app) error {
 	return a.decide(ctx, c.Ref, c.deciding, durable.Decision{Action: durable.Accept, Always: durable.Scope(c.Always)})
 }
 
-// decide decides on the call that waits, and follows the run.
+// decide decides on the call that waits, or on what a workflow shows, and follows the run.
 func (a *app) decide(ctx context.Context, ref string, d deciding, what durable.Decision) error {
 	r, id, err := a.read(ctx, ref)
 	if err != nil {
 		return err
 	}
-	q, err := a.choose(ctx, r, id, d.Question, agent.ApprovalKind)
+	q, err := a.choose(ctx, r, id, d.Question, what.Action)
 	if err = closing(err, r); err != nil {
 		return err
+	}
+	if what.Always != durable.Once && q.ID != "" && q.Kind != agent.ApprovalKind {
+		return durable.Errorf(durable.CodeInvalid, "--always goes with calls of tools, and run %s asks %q", id, q.Prompt)
+	}
+	if what.Args != nil {
+		if what.Args, err = editOf(q.Interrupt, what.Args); err != nil {
+			return err
+		}
 	}
 	return a.give(ctx, string(id), d.Detach, func(ctx context.Context, h hands, _ durable.RunID) error {
 		return h.Approve(ctx, q.Run, orpine.Approval{Decision: what, Interrupt: q.ID, Digest: q.Digest})

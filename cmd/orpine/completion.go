@@ -71,7 +71,7 @@ const bashScript = `_orpine() {
     COMPREPLY=($(compgen -W "%s %s" -- "$cur"))
   else
     case ${COMP_WORDS[1]} in
-      run|import|check|fake-model) COMPREPLY=($(compgen -f -- "$cur")) ;;
+      run|backfill|import|check|fake-model) COMPREPLY=($(compgen -f -- "$cur")) ;;
 %s      *) COMPREPLY=($(compgen -W "@last $(orpine ps -a -o name 2>/dev/null)" -- "$cur")) ;;
     esac
   fi
@@ -84,12 +84,12 @@ if (( CURRENT == 2 )); then
   compadd -- %s
 else
   case ${words[2]} in
-    run|import|check|fake-model) _files ;;
+    run|backfill|import|check|fake-model) _files ;;
 %s    *) compadd -- @last ${(f)"$(orpine ps -a -o name 2>/dev/null)"} ;;
   esac
 fi
 `
 
 const fishScript = `complete -c orpine -n __fish_use_subcommand -f -a "%s"
-complete -c orpine -n "not __fish_use_subcommand; and not __fish_seen_subcommand_from run import check fake-model %s" -f -a "@last (orpine ps -a -o name 2>/dev/null)"
+complete -c orpine -n "not __fish_use_subcommand; and not __fish_seen_subcommand_from run backfill import check fake-model %s" -f -a "@last (orpine ps -a -o name 2>/dev/null)"
 %s`

@@ -193,7 +193,8 @@ func (a *app) reply(ctx context.Context, r durable.Run, given *string, before fu
 		text := *given
 		*given = ""
 		if text != "" {
-			return i, answerTo(i, text), nil
+			answer, err := answerTo(i, text)
+			return i, answer, err
 		}
 		if !a.talks() {
 			return i, nil, nil
@@ -370,10 +371,12 @@ func hintFor(a *app, r durable.Run, segment int) string {
 	for _, w := range r.Waits {
 		switch w.Kind {
 		case durable.WaitAnswer:
+			how, command := a.answerWith(r.ID, *w.Interrupt)
+			text := a.valueLines(*w.Interrupt)
 			if w.Interrupt.Kind == agent.ApprovalKind {
-				return fmt.Sprintf("It wants to call %s\nDecide with: orpine approve%s %s, or reject, edit, respond", oneLine(wishText(*w.Interrupt), callWidth), data, r.ID)
+				text = "It wants to call " + oneLine(wishText(*w.Interrupt), callWidth) + "\n"
 			}
-			return fmt.Sprintf("Answer with: orpine answer%s %s TEXT", data, r.ID)
+			return text + how + ": " + command
 		case durable.WaitInDoubt:
 			step := durable.StepID{Segment: segment, Command: w.Command}
 			return fmt.Sprintf("Find out what happened, then: orpine resolve%s %s %s --done JSON | --retry | --fail REASON", data, r.ID, step)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/orpine-run/orpine/durable"
 )
 
 // form is a question whose answer is an object, to be filled in field by field.
@@ -51,6 +53,64 @@ func formOf(schema json.RawMessage) (form, bool) {
 		f.fields = append(f.fields, one)
 	}
 	return f, len(f.fields) > 0
+}
+
+// assigns reports whether what was typed is NAME=VALUE for each field. Where that is not sure, the first
+// name must be one of the form.
+func (f form) assigns(args []string, sure bool) bool {
+	for i, arg := range args {
+		name, _, ok := strings.Cut(arg, "=")
+		if !ok || strings.ContainsAny(name, " {[\"") || i == 0 && !sure && f.find(name) == nil {
+			return false
+		}
+	}
+	return len(args) > 0
+}
+
+func (f form) find(name string) *field {
+	for i := range f.fields {
+		if f.fields[i].name == name {
+			return &f.fields[i]
+		}
+	}
+	return nil
+}
+
+// assign fills the form in with NAME=VALUE for each field, and the defaults of the others. Error:
+// invalid.
+func (f form) assign(args []string) (json.RawMessage, error) {
+	typed := map[string]string{}
+	for _, arg := range args {
+		name, text, _ := strings.Cut(arg, "=")
+		if f.find(name) == nil {
+			var names []string
+			for _, one := range f.fields {
+				names = append(names, one.name)
+			}
+			return nil, durable.Errorf(durable.CodeInvalid, "the form has no field %q; it has %s", name, strings.Join(names, ", "))
+		}
+		if _, twice := typed[name]; twice {
+			return nil, durable.Errorf(durable.CodeInvalid, "%s is given twice", name)
+		}
+		typed[name] = text
+	}
+	values := map[string]json.RawMessage{}
+	for _, one := range f.fields {
+		text, given := typed[one.name]
+		value, err := one.value(text)
+		switch {
+		case given && text == "" && (one.Type == "string" || one.Type == "") && len(one.Enum) == 0:
+			value = json.RawMessage(`""`)
+		case err != nil && given && text != "":
+			return nil, durable.Errorf(durable.CodeInvalid, "%s: %w", one.name, err)
+		case err != nil:
+			return nil, durable.Errorf(durable.CodeInvalid, "%w: %s=…", err, one.name)
+		}
+		if value != nil {
+			values[one.name] = value
+		}
+	}
+	return json.Marshal(values)
 }
 
 // fill asks for every field, and again for what cannot be. Nil means that the first line was

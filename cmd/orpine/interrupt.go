@@ -9,6 +9,7 @@ import (
 
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // answerJSON is an answer as JSON: what is typed, unless that is JSON already.
@@ -23,20 +24,28 @@ func answerJSON(text string) json.RawMessage {
 	return data
 }
 
-// answerTo is what was typed as an answer to an interrupt. To an approval a word of its own
-// is enough, and anything else is told to the agent in place of a result.
-func answerTo(i durable.Interrupt, text string) json.RawMessage {
+// answerTo is what was typed as an answer to an interrupt. A form takes NAME=VALUE for each field, a
+// review one of its actions, with a comment behind it. To an approval a word of its own is enough, and
+// anything else is told to the agent in place of a result. Error: invalid.
+func answerTo(i durable.Interrupt, typed ...string) (json.RawMessage, error) {
+	text := strings.Join(typed, " ")
+	if reviews(i) {
+		return reviewOf(i, text)
+	}
 	if i.Kind != agent.ApprovalKind {
-		return inForm(i.Schema, answerJSON(text), text)
+		if f, ok := formOf(i.Schema); ok && f.assigns(typed, i.Kind == workflow.FormKind) {
+			return f.assign(typed)
+		}
+		return inForm(i.Schema, answerJSON(text), text), nil
 	}
 	var d durable.Decision
 	if json.Unmarshal([]byte(text), &d) == nil && d.Action != "" {
-		return json.RawMessage(text)
+		return json.RawMessage(text), nil
 	}
 	if action := durable.Action(strings.ToLower(text)); action == durable.Accept || action == durable.Reject {
-		return decided(durable.Decision{Action: action})
+		return decided(durable.Decision{Action: action}), nil
 	}
-	return decided(durable.Decision{Action: durable.Respond, Text: text})
+	return decided(durable.Decision{Action: durable.Respond, Text: text}), nil
 }
 
 // declined is the field by which a form can be left unanswered.
@@ -85,6 +94,10 @@ func (a *app) ask(ctx context.Context, i durable.Interrupt) (json.RawMessage, er
 	if i.Kind == agent.ApprovalKind {
 		return a.askApproval(ctx, i)
 	}
+	fmt.Fprint(a.stderr, a.valueLines(i))
+	if reviews(i) {
+		return a.askReview(ctx, i)
+	}
 	if f, ok := formOf(i.Schema); ok {
 		return a.fill(ctx, f)
 	}
@@ -92,7 +105,7 @@ func (a *app) ask(ctx context.Context, i durable.Interrupt) (json.RawMessage, er
 	if err != nil || text == "" {
 		return nil, err
 	}
-	return answerTo(i, text), nil
+	return answerTo(i, text)
 }
 
 // askApproval shows the call that is to be decided on and asks what to do with it.
@@ -155,11 +168,15 @@ func argsOf(text string) (json.RawMessage, error) {
 	return json.RawMessage(text), nil
 }
 
-// wishText is the call that an approval is about, in one line.
+// wishText is the call that an approval is about, or what another question asks, in one line.
 func wishText(i durable.Interrupt) string {
 	var w agent.Wish
-	if i.Kind != agent.ApprovalKind || json.Unmarshal(i.Value, &w) != nil {
+	switch {
+	case i.Kind == agent.ApprovalKind && json.Unmarshal(i.Value, &w) == nil:
+		return w.Tool + " " + string(w.Args)
+	case !ofWorkflow(i) || len(i.Value) == 0:
 		return i.Prompt
 	}
-	return w.Tool + " " + string(w.Args)
+	_, text := valueText(i)
+	return i.Prompt + " " + text
 }

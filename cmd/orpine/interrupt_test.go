@@ -50,8 +50,8 @@ func TestAnswerTo(t *testing.T) {
 		{"a decision", approval(), `{"action":"edit","args":{}}`, `{"action":"edit","args":{}}`},
 		{"JSON that is none", approval(), `{"amount":5}`, `{"action":"respond","text":"{\"amount\":5}"}`},
 	} {
-		if got := string(answerTo(c.to, c.text)); got != c.want {
-			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		if got, err := answerTo(c.to, c.text); err != nil || string(got) != c.want {
+			t.Errorf("%s: got %s, %v, want %s", c.name, got, err, c.want)
 		}
 	}
 }

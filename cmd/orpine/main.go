@@ -100,6 +100,8 @@ type cli struct {
 	Serve     serveCmd      `cmd:"" help:"Drive runs and serve them over HTTP."`
 	Agents    agentsCmd     `cmd:"" help:"List, show and roll back the agents of a server."`
 	Tokens    tokenCmd      `cmd:"" name:"token" help:"Make, list and revoke the tokens of a server."`
+	Schedule  scheduleCmd   `cmd:"" help:"List, pause, fire and backfill schedules."`
+	Trigger   triggerCmd    `cmd:"" help:"List, set and fire triggers, and tell of events."`
 	Webhook   webhookCmd    `cmd:"" help:"Have a URL told when runs change their status."`
 	Rules     rulesCmd      `cmd:"" help:"List and take back the decisions that stand."`
 	Audit     auditCmd      `cmd:"" help:"Print who asked a server for what."`

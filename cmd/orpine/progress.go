@@ -173,6 +173,9 @@ func (p *progress) line(e *durable.Entry) string {
 		if e.Error != nil {
 			return p.paint(red, "✗") + fmt.Sprintf(" %-14s %s", e.Name, oneLine(e.Error.Message, 120))
 		}
+		if text, failed := toolError(e); failed {
+			return p.paint(red, "✗") + fmt.Sprintf(" %-14s %s", e.Name, oneLine(text, 120))
+		}
 		if e.Started.IsZero() { // a fork was given the result
 			return p.paint(green, "✓") + fmt.Sprintf(" %-14s given", e.Name)
 		}
@@ -198,12 +201,33 @@ func (p *progress) line(e *durable.Entry) string {
 	case durable.EntryClaimed:
 		return p.paint(yellow, "↻") + " taken over after a crash"
 	case durable.EntryTimer:
-		return p.paint(dim, "◷") + " until " + e.Until.Local().Format(time.DateTime)
+		return p.paint(dim, "◷") + " " + waitText(e)
 	case durable.EntryCancel:
 		return p.paint(yellow, "■") + " cancel: " + e.Reason
 	default:
 		return ""
 	}
+}
+
+// toolError is what a tool says of a call that failed: the step has done its work then, which is to
+// tell so.
+func toolError(e *durable.Entry) (string, bool) {
+	var r tool.Result
+	if json.Unmarshal(e.Output, &r) != nil {
+		return "", false
+	}
+	return r.Content, r.Error && r.Content != ""
+}
+
+// waitText says how long is waited, and until when. A workflow waits so before it tries a step again
+// too: the line above says which one failed.
+func waitText(e *durable.Entry) string {
+	until, form := e.Until.Local(), time.TimeOnly
+	if until.YearDay() != e.Time.Local().YearDay() || until.Year() != e.Time.Local().Year() {
+		form = time.DateTime
+	}
+	const unit = 10 * time.Millisecond // the entry is some moments younger than the wait
+	return fmt.Sprintf("waits %s, until %s", span(e.Until.Sub(e.Time).Round(unit)), until.Format(form))
 }
 
 // leftOut says which tools of sources the agent goes without, and why.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 type psCmd struct {
@@ -51,7 +52,32 @@ func (c *psCmd) Run(ctx context.Context, a *app) error {
 			l.rows[i][waitsColumn] = oneLine(waitsFor(run, segment), waitsWidth)
 		}
 	}
+	if a.flags.Output == "wide" {
+		a.addNodes(ctx, r, runs, &l)
+	}
 	return closing(a.print(l), r)
+}
+
+// maxReplayed is how many runs of workflows are replayed for a list.
+const maxReplayed = 50
+
+// addNodes adds a column of how many steps of a workflow have ended, of those that are in motion. A
+// run that cannot be replayed is listed without.
+func (a *app) addNodes(ctx context.Context, r source, runs []durable.Run, l *listing) {
+	l.head = append(l.head, "NODES")
+	cfg, err := a.config()
+	left := maxReplayed
+	for i, run := range runs {
+		text := "-"
+		if run.Program == workflow.Program && !run.Status.Final() && err == nil && left > 0 {
+			left--
+			if view, err := r.Progress(ctx, cfg, run.ID); err == nil {
+				done, all := view.Done()
+				text = fmt.Sprintf("%d/%d", done, all)
+			}
+		}
+		l.rows[i] = append(l.rows[i], text)
+	}
 }
 
 // tellNoRuns says that nothing was ever started here.

@@ -33,16 +33,19 @@ func questionsOf(ctx context.Context, from runs, id durable.RunID) ([]orpine.Que
 	return list, nil
 }
 
-// choose finds the question that is meant: with an ID that one, with a kind one of that kind.
+// anyAction stands for an answer of any kind.
+const anyAction durable.Action = ""
+
+// choose finds the question that is meant: with an ID that one, with an action one that it decides.
 // Where there are several, the person at the terminal says which; nobody there is a conflict.
 // Where none is seen it is left to the engine what there is: a run in motion may ask too.
-func (a *app) choose(ctx context.Context, from runs, id durable.RunID, question, kind string) (orpine.Question, error) {
+func (a *app) choose(ctx context.Context, from runs, id durable.RunID, question string, action durable.Action) (orpine.Question, error) {
 	all, err := questionsOf(ctx, from, id)
 	if err != nil {
 		return orpine.Question{}, err
 	}
 	fits := slices.DeleteFunc(slices.Clone(all), func(q orpine.Question) bool {
-		return (question != "" && q.ID != question) || (kind != "" && q.Kind != kind)
+		return (question != "" && q.ID != question) || (action != anyAction && !decidable(q.Interrupt, action))
 	})
 	switch {
 	case len(fits) == 1:
@@ -53,8 +56,12 @@ func (a *app) choose(ctx context.Context, from runs, id durable.RunID, question,
 		return orpine.Question{}, severalError(fits)
 	case question != "" && len(all) > 0:
 		return orpine.Question{}, durable.Errorf(durable.CodeNotFound, "run %s asks nothing of that kind with the ID %s; there is %s", id, question, questionList(all))
+	case len(all) > 0 && reviews(all[0].Interrupt):
+		_, command := a.answerWith(id, all[0].Interrupt)
+		return orpine.Question{}, durable.Errorf(durable.CodeConflict, "run %s asks %q, and %s is none of the answers: say %s", id, all[0].Prompt, action, command)
 	case len(all) > 0:
-		return orpine.Question{}, durable.Errorf(durable.CodeConflict, "run %s asks %q, which is no %s: say orpine answer%s %s TEXT", id, all[0].Prompt, kind, a.where(), id)
+		_, command := a.answerWith(id, all[0].Interrupt)
+		return orpine.Question{}, durable.Errorf(durable.CodeConflict, "run %s asks %q, which is no approval: say %s", id, all[0].Prompt, command)
 	}
 	q := orpine.Question{Run: id}
 	q.ID = question

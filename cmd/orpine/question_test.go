@@ -94,7 +94,7 @@ func TestChoose(t *testing.T) {
 		{"a child that is not there", family{"a": waiting(child("b"))}, "", "", "", durable.ErrNotFound},
 	} {
 		a, _ := person()
-		q, err := a.choose(t.Context(), c.family, "a", c.question, "")
+		q, err := a.choose(t.Context(), c.family, "a", c.question, anyAction)
 		if q.Run != c.run || q.ID != c.id || !errors.Is(err, c.err) {
 			t.Errorf("%s: got question %q of %q, %v, want %q of %q, %v", c.name, q.ID, q.Run, err, c.id, c.run, c.err)
 		}

@@ -15,7 +15,8 @@ type rejectCmd struct {
 
 // Help implements kong.HelpProvider.
 func (rejectCmd) Help() string {
-	return `The call that waits is not made; the agent is told why, and goes on.
+	return `The call that waits is not made; the agent is told why, and goes on. What a workflow
+shows is rejected, with that comment.
 
 Examples:
   orpine reject @last "too much; ask for less than 100"

@@ -18,13 +18,15 @@ import (
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/demo/cost"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/outfit"
 	"github.com/orpine-run/orpine/server"
 	"github.com/orpine-run/orpine/server/local"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 type serveCmd struct {
 	Addr   string        `help:"Where to listen; port 0 takes a free one. Other than loopback needs a token." default:"127.0.0.1:7420" env:"ORPINE_ADDR"`
-	File   string        `help:"YAML file whose agents the server has; read again when it changes." placeholder:"FILE" type:"path"`
+	File   string        `help:"YAML file whose agents, workflows, schedules and triggers the server has; read again when it changes." placeholder:"FILE" type:"path"`
 	Host   []string      `help:"Name under which the server may be asked for, besides localhost and addresses." placeholder:"NAME"`
 	Origin []string      `help:"Origin of web pages that may use the server, such as https://example.com; * = all." placeholder:"ORIGIN"`
 	Drain  time.Duration `help:"How long steps under way may take to end after SIGTERM." default:"10s"`
@@ -65,7 +67,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	o := &owned{Runtime: rt, gentle: func() bool { return true }, patience: c.Drain}
 	s, err := server.New(ctx, server.Config{
 		Runtime: rt, Version: version, Log: log, Hosts: c.Host, Origins: c.Origin, Private: []string{cost.Name}, Tools: toolsOf(cfg), Webhooks: a.hooks,
-		Fresh: func() orpine.Config { return cfg }, Peers: a.gear.MCP(),
+		Fresh: func() orpine.Config { return cfg }, Peers: a.gear.MCP(), Secret: a.gear.Secret,
 	})
 	if err != nil {
 		return closing(err, o)
@@ -192,7 +194,7 @@ func (c *serveCmd) bounds(a *app, cfg *orpine.Config) error {
 	return nil
 }
 
-// load reads the file and makes its agents known.
+// load reads the file and makes known what it has.
 func (c *serveCmd) load(ctx context.Context, a *app, s *server.Server, at fileState) (fileState, error) {
 	info, err := os.Stat(c.File)
 	if err != nil {
@@ -206,13 +208,44 @@ func (c *serveCmd) load(ctx context.Context, a *app, s *server.Server, at fileSt
 	if err != nil {
 		return at, err
 	}
-	agents := map[string]agent.Definition{}
+	known, err := madeOf(f, gear)
+	if err != nil {
+		return at, err
+	}
+	return fileState{info.ModTime(), info.Size()}, s.Load(ctx, known)
+}
+
+// madeOf makes all that a file has, before any of it is made known: of a file with a fault nothing is.
+func madeOf(f *config.File, gear *outfit.Outfit) (server.File, error) {
+	known := server.File{
+		Agents: map[string]agent.Definition{}, Planned: map[string]*workflow.Definition{}, Workflows: map[string]*workflow.Definition{},
+	}
 	for _, name := range f.AgentNames() {
-		if agents[name], err = gear.Definition(f, name); err != nil {
-			return at, err
+		flow, err := gear.Planned(f, name)
+		if flow == nil && err == nil {
+			known.Agents[name], err = gear.Definition(f, name)
+		} else if err == nil {
+			known.Planned[name] = flow
+		}
+		if err != nil {
+			return known, err
 		}
 	}
-	return fileState{info.ModTime(), info.Size()}, s.Load(ctx, agents)
+	for _, name := range f.WorkflowNames() {
+		flow, err := gear.Workflow(f, name)
+		if err != nil {
+			return known, err
+		}
+		known.Workflows[name] = flow
+	}
+	for _, name := range f.TriggerNames() {
+		d, err := gear.Trigger(f, name)
+		if err != nil {
+			return known, err
+		}
+		known.Triggers = append(known.Triggers, d)
+	}
+	return known, nil
 }
 
 // toolsOf lists the tools that agents may name without declaring them.

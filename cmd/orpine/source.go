@@ -25,6 +25,8 @@ type source interface {
 	CheckRuns(ctx context.Context, cfg orpine.Config) iter.Seq2[orpine.Checked, error]
 	// Assets lists the newest of every asset, or of one.
 	Assets(ctx context.Context, tenant, asset string) ([]workflow.Materialization, error)
+	// Progress replays a run of a workflow with the tools of cfg; a server has its own.
+	Progress(ctx context.Context, cfg orpine.Config, id durable.RunID) (workflow.View, error)
 	Close() error
 }
 
@@ -190,6 +192,19 @@ func (r remote) Assets(ctx context.Context, _, asset string) ([]workflow.Materia
 		return nil, durable.Errorf(durable.CodeUnavailable, "read the assets: %w", err)
 	}
 	return list, nil
+}
+
+// Progress implements source.
+func (r remote) Progress(ctx context.Context, _ orpine.Config, id durable.RunID) (workflow.View, error) {
+	var v workflow.View
+	text, err := r.Client.Progress(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(text, &v); err != nil {
+		return v, durable.Errorf(durable.CodeUnavailable, "read the progress of the run: %w", err)
+	}
+	return v, nil
 }
 
 // PlanFork implements source.

@@ -47,7 +47,11 @@ func (a *app) work(ref, modelName string) (work, error) {
 		return work{flow: d}, nil
 	}
 	if !slices.Contains(f.AgentNames(), name) {
-		return work{}, durable.Errorf(durable.CodeNotFound, "%s has no agent or workflow %q; it has %s", path, name, strings.Join(runnable(f), ", "))
+		what := "agent"
+		if len(f.Workflows) > 0 {
+			what = "agent or workflow"
+		}
+		return work{}, durable.Errorf(durable.CodeNotFound, "%s has no %s %q; it has %s", path, what, name, strings.Join(runnable(f), ", "))
 	}
 	flow, err := gear.Planned(f, name)
 	if flow != nil || err != nil {
@@ -71,8 +75,11 @@ func onlyOne(f *config.File, path string) (string, error) {
 	if len(names) == 1 {
 		return names[0], nil
 	}
-	all := runnable(f)
-	return "", durable.Errorf(durable.CodeInvalid, "%s has %d agents and workflows; name one: %s#%s", path, len(all), path, strings.Join(all, ", #"))
+	what := counted(len(f.Agents), "agent")
+	if n := len(f.Workflows); n > 0 {
+		what = counted(n, "workflow") + " and " + what
+	}
+	return "", durable.Errorf(durable.CodeInvalid, "%s has %s; name one: %s#%s", path, what, path, strings.Join(runnable(f), ", #"))
 }
 
 // runnable are the names of what a file has that can be run.

@@ -148,7 +148,7 @@ func sleeper(slept, cleaned chan<- durable.RunID) durable.Program {
 	}
 	sleeps, cleans := tell("sleeps", slept), tell("cleans", cleaned)
 	return durable.NewProgram("sleeper", func(ctx durable.Context, _ int) (string, error) {
-		if _, err := durable.Do(ctx, sleeps, 0); err != nil {
+		if _, err := durable.Do(ctx.Shield(), sleeps, 0); err != nil { // the cancel may come before its result
 			return "", err
 		}
 		err := durable.Sleep(ctx, time.Hour)

@@ -25,14 +25,14 @@ func TestConformance(t *testing.T) {
 		t.Skip("the conformance suite is not installed: make conformance")
 	}
 	s := open(t, server.Config{})
-	err := s.s.Load(t.Context(), map[string]agent.Definition{
+	err := s.s.Load(t.Context(), server.File{Agents: map[string]agent.Definition{
 		"test_simple_text":        {Model: "script/talk", Instructions: "the suite of texts"},
 		"test_tool_with_progress": {Model: "script/talk", Instructions: "the suite of steps", Tools: []string{"pay"}},
 		"test_error_handling":     {Model: "script/talk", Instructions: "the suite of steps", Tools: []string{"pay"}, Budget: agent.Budget{Turns: 1}},
 		// What the run asks ends the call, as nothing but a result may.
 		"test_streaming_elicitation":             {Model: "script/talk", Instructions: "the suite of steps", Tools: []string{"pay"}, Permissions: tool.Policy{Ask: []string{"pay"}}},
 		"test_input_required_result_elicitation": {Model: "script/talk", Instructions: "the suite of steps", Tools: []string{"pay"}, Permissions: tool.Policy{Ask: []string{"pay"}}},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

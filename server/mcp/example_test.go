@@ -43,7 +43,7 @@ func Example() {
 		return
 	}
 	defer api.Close() //nolint:errcheck // the example is over
-	if err := api.Load(ctx, map[string]agent.Definition{"greeter": {Model: "script/polite", Description: "Says hello."}}); err != nil {
+	if err := api.Load(ctx, server.File{Agents: map[string]agent.Definition{"greeter": {Model: "script/polite", Description: "Says hello."}}}); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -90,12 +90,12 @@ func open(t testing.TB, cfg server.Config) *site {
 	if s.s, err = server.New(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	err = s.s.Load(t.Context(), map[string]agent.Definition{
+	err = s.s.Load(t.Context(), server.File{Agents: map[string]agent.Definition{
 		"chatty":  {Model: "script/talk", Description: "Talks.", Tools: []string{"hold"}},
 		"teller":  {Model: "script/talk", Tools: []string{"pay"}, Permissions: tool.Policy{Ask: []string{"pay"}}},
 		"planner": {Model: "script/talk", Output: json.RawMessage(`{"type":"object","properties":{"city":{"type":"string"},"people":{"type":"integer"}},"required":["city"]}`)},
 		"failing": {Model: "script/talk", Budget: agent.Budget{Turns: 1}, Tools: []string{"hold"}},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestTools(t *testing.T) {
 		if got := c.InitializeResult().ProtocolVersion; got != protocol {
 			t.Errorf("it speaks %s, not %s", got, protocol)
 		}
-		if err := s.s.Load(t.Context(), map[string]agent.Definition{"new" + protocol: {Model: "script/talk"}}); err != nil {
+		if err := s.s.Load(t.Context(), server.File{Agents: map[string]agent.Definition{"new" + protocol: {Model: "script/talk"}}}); err != nil {
 			t.Fatal(err)
 		}
 		if r, err := c.CallTool(t.Context(), call("new"+protocol, "x")); err != nil || textOf(r) != "heard x" {
