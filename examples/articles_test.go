@@ -53,7 +53,7 @@ func TestArticles(t *testing.T) {
 		same(t, "statuses", statuses(e, id), "fetch_page:succeeded to_table:succeeded save_csv:succeeded")
 		same(t, "pages fetched", len(w.did("fetch_page")), 3)
 		for page, tries := range map[int]int{1: 1, 2: 3, 3: 1} {
-			same(t, fmt.Sprint("calls for page ", page), len(w.keys[fmt.Sprintf(`fetch_page {"page":%d}`, page)]), tries)
+			same(t, fmt.Sprint("calls for page ", page), w.tries(fmt.Sprintf(`fetch_page {"page":%d}`, page)), tries)
 		}
 		same(t, "files written", w.did("save_csv"), []string{`save_csv {"csv":"id of [map[articles:[map[id:1]]] map[articles:[map[id:2]]] map[articles:[map[id:3]]]]"}`})
 	})

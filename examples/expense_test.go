@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,4 +61,33 @@ func TestExpense(t *testing.T) {
 			same(t, "paid", fmt.Sprint(len(w.did("pay")), step(t, e, id, "pay").Status), fmt.Sprint(one.paid, map[int]string{1: "succeeded", 0: "skipped"}[one.paid]))
 		})
 	}
+}
+
+// TestExpenseWaits: a report that waits is nothing but a row: no goroutine, and nothing that wakes up.
+func TestExpenseWaits(t *testing.T) {
+	f := load(t, "expense/expense.yaml")
+	began := time.Now()
+	w := newWorld(t, f, map[string]hand{"file_report": says(""), "pay": says("")})
+	orpinetest.Run(t, orpinetest.Config{Tools: w.tools}, func(t *testing.T, e *orpinetest.Env) {
+		idle := goroutines()
+		id := begin(t, e, flow(t, f, "expense"), `{"employee":"ann","amount":120,"reason":"a train"}`)
+		before := e.Settle(id)
+		synctest.Wait()
+		if left := goroutines(); len(left) != len(idle) {
+			t.Errorf("%d goroutines before, %d while it waits:\n%s", len(idle), len(left), strings.Join(left, "\n\n"))
+		}
+		time.Sleep(8 * 365 * 24 * time.Hour)
+		if after := e.Settle(id); !after.Updated.Equal(before.Updated) || after.Status != durable.Waiting {
+			t.Errorf("after the wait it is %+v", after)
+		}
+	})
+	if took := time.Since(began); took > 10*time.Second { // a look each second would be 250 million
+		t.Errorf("a wait of eight years took %s", took)
+	}
+}
+
+// goroutines are the stacks of those there are.
+func goroutines() []string {
+	stacks := make([]byte, 1<<20)
+	return strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
 }

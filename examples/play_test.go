@@ -61,7 +61,8 @@ func planned(t *testing.T, f *config.File, name string) *workflow.Definition {
 	return d
 }
 
-// hand is what a tool does in a test. n counts the calls with these arguments, from 1.
+// hand is what a tool does in a test. n counts the calls with these arguments, from 1; one that a crash
+// had made again is no other.
 type hand func(ctx context.Context, n int, args map[string]any) (any, error)
 
 // says is a hand that returns the same each time.
@@ -107,7 +108,7 @@ type world struct {
 	tools []tool.Tool
 
 	mu   sync.Mutex
-	keys map[string][]string // of the calls of a tool with some arguments
+	asks map[string][]string // which commands of runs asked for a tool with some arguments
 	kept map[string]tool.Result
 	done []string // calls that succeeded, in order
 }
@@ -115,7 +116,7 @@ type world struct {
 // newWorld makes tools of a file out of hands.
 func newWorld(t *testing.T, f *config.File, hands map[string]hand) *world {
 	t.Helper()
-	w := &world{keys: map[string][]string{}, kept: map[string]tool.Result{}}
+	w := &world{asks: map[string][]string{}, kept: map[string]tool.Result{}}
 	for name, do := range hands {
 		declared, ok := f.Tools[name]
 		spec := tool.Spec{Name: name, Description: declared.Description, Schema: declared.Input, Options: durable.StepOptions{Effect: declared.Effect}}
@@ -132,6 +133,13 @@ func newWorld(t *testing.T, f *config.File, hands map[string]hand) *world {
 	}
 	slices.SortFunc(w.tools, func(a, b tool.Tool) int { return strings.Compare(a.Spec().Name, b.Spec().Name) })
 	return w
+}
+
+// tries is how often a tool was called with some arguments, but for what a crash had called again.
+func (w *world) tries(call string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.asks[call])
 }
 
 // did is what was done by some tools, in order, each as its name and its arguments.
@@ -159,7 +167,8 @@ func (s *standIn) Spec() tool.Spec { return s.spec }
 
 // Call implements tool.Tool.
 func (s *standIn) Call(ctx context.Context, args json.RawMessage) (tool.Result, error) {
-	w, key := s.world, durable.AttemptOf(ctx).Key
+	w, a := s.world, durable.AttemptOf(ctx)
+	key, command := a.Key, fmt.Sprintf("%s/%d", a.Run, a.Command)
 	var in map[string]any
 	if err := json.Unmarshal(args, &in); err != nil {
 		return tool.Result{}, err
@@ -167,10 +176,10 @@ func (s *standIn) Call(ctx context.Context, args json.RawMessage) (tool.Result, 
 	what := s.spec.Name + " " + string(args)
 	w.mu.Lock()
 	result, again := w.kept[key]
-	if !slices.Contains(w.keys[what], key) {
-		w.keys[what] = append(w.keys[what], key)
+	if !slices.Contains(w.asks[what], command) {
+		w.asks[what] = append(w.asks[what], command)
 	}
-	n := 1 + slices.Index(w.keys[what], key)
+	n := 1 + slices.Index(w.asks[what], command)
 	w.mu.Unlock()
 	if again {
 		return result, nil

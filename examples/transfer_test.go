@@ -52,7 +52,7 @@ func TestTransfer(t *testing.T) {
 			t.Errorf("the run is %s: %+v", r.Status, r.Error)
 		}
 		same(t, "time", time.Since(began), 3*time.Second)
-		same(t, "tries", len(w.keys["notify {}"]), 3)
+		same(t, "tries", w.tries("notify {}"), 3)
 		same(t, "booked", booked(w), bookings)
 		same(t, "statuses", statuses(e, id), "withdraw:compensated deposit:compensated notify:failed")
 	})

@@ -1,3 +1,3 @@
 # Writes what it reads to out/articles.csv, all of it or nothing.
 mkdir -p out
-cat >out/articles.tmp && mv out/articles.tmp out/articles.csv && echo out/articles.csv
+{ cat && echo; } >out/articles.tmp && mv out/articles.tmp out/articles.csv && echo out/articles.csv
