@@ -3,6 +3,7 @@ package orpine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -180,6 +181,8 @@ type Checked struct {
 	Steps      int         `json:"steps"`                // of its last segment, from the journal
 	Divergence *Divergence `json:"divergence,omitempty"` // it would be blocked
 	Lacks      string      `json:"lacks,omitempty"`      // why it cannot be loaded here
+
+	Fit *workflow.Fit `json:"fit,omitempty"` // of a workflow: whether it could go on by the definition that it has now
 }
 
 // CheckRuns replays the last segment of every run that has not ended, with what a runtime
@@ -211,13 +214,38 @@ func (r *Reader) checkRun(ctx context.Context, cfg Config, programs []durable.Pr
 	}
 	report, err := embedded.Replay(ctx, embedded.Source{Journal: r.journal, Run: run, Last: true}, programs)
 	c := Checked{Run: journal.View(run), Steps: report.Steps, Divergence: report.Divergence}
-	if err == nil && c.Divergence == nil && run.Program == agent.Program {
+	switch {
+	case err != nil || c.Divergence != nil:
+	case run.Program == agent.Program:
 		err = r.checkAgent(ctx, cfg, run)
+	case run.Program == workflow.Program && cfg.Now != nil:
+		c.Fit, err = r.fitNow(ctx, cfg, run)
 	}
 	if err != nil {
 		c.Lacks = err.Error()
 	}
 	return c
+}
+
+// fitNow holds a run of a workflow against the definition that it has now; nil where there is none.
+func (r *Reader) fitNow(ctx context.Context, cfg Config, run store.Run) (*workflow.Fit, error) {
+	data, err := r.journal.Get(ctx, durable.Ref{Hash: run.Definition})
+	if err != nil {
+		return nil, err
+	}
+	pinned, err := workflow.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	now, err := cfg.Now(ctx, pinned.Name)
+	if errors.Is(err, durable.ErrNotFound) {
+		return nil, nil //nolint:nilnil // it is not in what there is now
+	}
+	if err != nil {
+		return nil, err
+	}
+	fit, err := r.Fits(ctx, cfg, run.ID, now)
+	return &fit, err
 }
 
 // checkAgent finds out whether the model of an agent can be had here.

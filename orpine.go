@@ -28,6 +28,7 @@ import (
 	"github.com/orpine-run/orpine/store/sqlite"
 	"github.com/orpine-run/orpine/tool"
 	"github.com/orpine-run/orpine/trigger"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // Config says what a runtime has. The zero value of every field but Data is usable.
@@ -56,6 +57,10 @@ type Config struct {
 	// KeepDeltas keeps what steps stream before anybody watches, so that who comes after a
 	// restart gets all of it; see event.Config. Default false: it is made for watchers alone.
 	KeepDeltas bool
+
+	// Now returns the definition that the workflow of a name has now, not_found where there is none:
+	// CheckRuns holds runs against it. nil = it holds them against none.
+	Now func(ctx context.Context, name string) (*workflow.Definition, error)
 
 	// OnStatus is told of every run that comes to wait, is paused, blocked or final, once that is
 	// durable. It must return at once and must not change the run; see embedded.Config.Settled.

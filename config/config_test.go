@@ -15,6 +15,7 @@ import (
 
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -248,8 +249,22 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := config.Parse("orpine.yaml", data, variables)
 		if err == nil {
-			if len(file.AgentNames()) == 0 || len(file.AgentNames()) != len(file.Agents) {
+			if len(file.AgentNames())+len(file.WorkflowNames()) == 0 || len(file.AgentNames()) != len(file.Agents) {
 				t.Errorf("accepted with agents %v and names %v", file.Agents, file.AgentNames())
+			}
+			for _, name := range file.WorkflowNames() {
+				d, err := file.Workflow(name)
+				if err == nil {
+					err = workflow.Compile(d)
+				}
+				if err != nil {
+					t.Errorf("accepted, and workflow %s cannot be walked: %v", name, err)
+				}
+			}
+			for _, name := range file.TriggerNames() {
+				if d, _, err := file.Trigger(name); err != nil || d.Check() != nil {
+					t.Errorf("accepted, and trigger %s cannot be: %v, %v", name, err, d.Check())
+				}
 			}
 			return
 		}

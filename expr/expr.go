@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/cost"
 )
 
 // Bounds of an expression.
@@ -68,12 +69,26 @@ func (s *Space) compile(text string, want *cel.Type) (*Expression, error) {
 	if got := ast.OutputType(); !got.IsExactType(cel.DynType) && want.IsExactType(cel.BoolType) && !got.IsExactType(want) {
 		return nil, fmt.Errorf("%q is not true or false, but %s", text, got)
 	}
+	if least, err := env.EstimateCost(ast, unknown{}); err == nil && least.Min > maxCost {
+		return nil, fmt.Errorf("%q is too dear: it costs at least %d, of at most %d", text, least.Min, maxCost)
+	}
 	program, err := env.Program(ast, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(0), cel.CustomDecoratorV2(lenient))
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
 	return &Expression{text: text, program: program}, nil
 }
+
+// unknown is what is known of the values of an expression before there are any.
+type unknown struct{}
+
+// EstimateCallCost implements cost.Estimator.
+func (unknown) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+	return nil
+}
+
+// EstimateSize implements cost.Estimator.
+func (unknown) EstimateSize(cost.AstNode) *cost.SizeEstimate { return nil }
 
 // explain says the first thing that is wrong, with its place.
 func explain(issues *cel.Issues, names []string) error {

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ type piece struct {
 
 // Template reads a template. The error says which expression is wrong, and where in it.
 func (s *Space) Template(value json.RawMessage) (*Template, error) {
+	if len(bytes.TrimSpace(value)) == 0 {
+		return nil, errors.New("a value is missing")
+	}
 	v, err := Decode(value)
 	if err != nil {
 		return nil, err

@@ -79,6 +79,10 @@ func TestTemplateFaults(t *testing.T) {
 	if _, err := tpl.Value(map[string]any{"input": map[string]any{"list": list}}); err == nil || !strings.Contains(err.Error(), "cost") {
 		t.Errorf("a bomb: got %v, want that it costs too much", err)
 	}
+	bomb := `"${{ ` + strings.Repeat("[1,2,3,4,5,6,7,8,9,10].map(a, ", 5) + "a" + strings.Repeat(")", 5) + ` }}"`
+	if _, err := space.Template(json.RawMessage(bomb)); err == nil || !strings.Contains(err.Error(), "too dear") {
+		t.Errorf("a bomb that can be seen before: got %v", err)
+	}
 	missing, err := space.Text("${{ input.gone }}")
 	if err != nil {
 		t.Fatal(err)

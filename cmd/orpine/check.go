@@ -9,6 +9,7 @@ import (
 
 	"github.com/orpine-run/orpine/config"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 type checkCmd struct {
@@ -23,6 +24,9 @@ func (checkCmd) Help() string {
 that never fit, that others always beat, and tools that may never be called are noted on standard
 error.
 
+With a file and --runs it says for every run of a workflow of the file whether it could go on by what the file
+says now: ok, where it diverges, or that it waits on a step that there is not any more; see orpine migrate.
+
 With --runs the last segment of every run that has not ended is replayed offline with the
 programs, tools and models of this build: before an upgrade takes over a data directory, it says
 which runs would be blocked. With --server it is the build of the server. Exit code 8 when one diverges, else 3 when one cannot be loaded.
@@ -30,6 +34,7 @@ which runs would be blocked. With --server it is the build of the server. Exit c
 Examples:
   orpine check agent.yaml
   orpine check --runs
+  orpine check report.yaml --runs
   orpine check --runs --server http://127.0.0.1:7420
   orpine check --schema > orpine.schema.json`
 }
@@ -41,12 +46,21 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if c.Runs {
+		var now func(context.Context, string) (*workflow.Definition, error)
 		if c.File != "" {
-			if _, err := a.checkFile(c.File); err != nil {
+			f, err := a.checkFile(c.File)
+			if err != nil {
 				return err
 			}
+			now = func(_ context.Context, name string) (*workflow.Definition, error) {
+				w, err := a.workOf(f, c.File, name, "")
+				if err == nil && w.flow == nil {
+					err = durable.ErrNotFound
+				}
+				return w.flow, err
+			}
 		}
-		return a.checkRuns(ctx)
+		return a.checkRuns(ctx, now)
 	}
 	if c.File == "" {
 		return durable.Errorf(durable.CodeInvalid, "name a file: orpine check FILE")

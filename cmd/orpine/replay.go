@@ -9,6 +9,7 @@ import (
 
 	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 type replayCmd struct {
@@ -119,7 +120,7 @@ func divergenceText(d *orpine.Divergence) string {
 
 // checkRuns holds every run that has not ended against this build. What it finds is
 // printed as it goes: there may be many.
-func (a *app) checkRuns(ctx context.Context) error {
+func (a *app) checkRuns(ctx context.Context, now func(context.Context, string) (*workflow.Definition, error)) error {
 	r, err := a.source(ctx)
 	if errors.Is(err, durable.ErrNotFound) { // of a data directory only
 		a.tellNoRuns()
@@ -132,6 +133,7 @@ func (a *app) checkRuns(ctx context.Context) error {
 	if err != nil {
 		return closing(err, r)
 	}
+	cfg.Now = now
 	out := &stream{app: a}
 	all, diverge, lack := 0, 0, 0
 	for c, err := range r.CheckRuns(ctx, cfg) {
@@ -147,6 +149,10 @@ func (a *app) checkRuns(ctx context.Context) error {
 		case c.Lacks != "":
 			lack++
 			verdict = "cannot be loaded: " + oneLine(c.Lacks, 300)
+		case c.Fit != nil && c.Fit.Status != workflow.FitOK:
+			verdict = "ok; by the file it " + c.Fit.String()
+		case c.Fit != nil:
+			verdict = "ok, also by the file"
 		}
 		line := fmt.Sprintf("%-16s  %-10s  %-16s  %s", c.Run.ID, c.Run.Status, orDash(c.Run.Name), verdict)
 		if err := out.add(line, string(c.Run.ID), c); err != nil {

@@ -34,6 +34,11 @@ func (a *app) work(ref, modelName string) (work, error) {
 			return work{}, err
 		}
 	}
+	return a.workOf(f, path, name, modelName)
+}
+
+// workOf is what a name means in a file.
+func (a *app) workOf(f *config.File, path, name, modelName string) (work, error) {
 	gear, err := a.outfit()
 	if err != nil {
 		return work{}, err
