@@ -24,18 +24,17 @@ type effect struct {
 	step   string // the step function
 	key    string
 	output json.RawMessage
-	reads  bool
 }
 
 // count makes a step function whose calls are counted.
 func (c *calls) count(f durable.StepFunc) durable.StepFunc {
-	name, call, reads := f.Name, f.Call, f.Options.Effect == durable.Read
+	name, call := f.Name, f.Call
 	f.Call = func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
 		key := durable.AttemptOf(ctx).Key
 		c.add(&c.begun, effect{step: name, key: key})
 		output, err := call(ctx, input)
 		if err == nil {
-			c.add(&c.done, effect{name, key, output, reads})
+			c.add(&c.done, effect{name, key, output})
 		}
 		return output, err
 	}
@@ -80,14 +79,14 @@ func (c *calls) of(step, key string) int {
 	return n
 }
 
-// effects names the step functions of what succeeded, in order. What only reads is none: it may
-// begin before the run that asks for it is durable, and be asked for again by another one.
-func (c *calls) effects() []string {
+// effects names the step functions of what succeeded, in order. What only reads is none, as the key
+// says: it may begin before the run that asks for it is durable, and be asked for again by another one.
+func (c *calls) effects(reads func(key string) bool) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var names []string
 	for _, e := range c.done {
-		if !e.reads {
+		if !reads(e.key) {
 			names = append(names, e.step)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/orpine-run/orpine/model"
 	"github.com/orpine-run/orpine/model/script"
 	"github.com/orpine-run/orpine/tool"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // Stub stands for a step function; see [StubOf].
@@ -22,7 +23,7 @@ func StubOf[I, O any](fn func(ctx context.Context, in I) (O, error)) Stub {
 	return durable.NewFunc("stub", durable.StepOptions{}, fn).Call
 }
 
-// Config says what is tested. The agent program is always there.
+// Config says what is tested. The programs of agents and workflows are always there.
 type Config struct {
 	Programs []durable.Program
 	Stubs    map[string]Stub // by the name of the step function; the others are called themselves
@@ -44,7 +45,7 @@ type Config struct {
 }
 
 // programs makes what the engine drives: the programs with stubs, each call of a step counted.
-func (cfg *Config) programs(t *testing.T, c *calls) []durable.Program {
+func (cfg *Config) programs(t *testing.T, c *calls, k *kept) []durable.Program {
 	t.Helper()
 	providers := map[string]model.Provider{}
 	maps.Copy(providers, cfg.Providers)
@@ -61,6 +62,9 @@ func (cfg *Config) programs(t *testing.T, c *calls) []durable.Program {
 	var known []string
 	wrapped := make([]durable.Program, len(all))
 	for i, p := range all {
+		if flows, ok := p.(*workflow.Walks); ok {
+			p = k.keeping(flows)
+		}
 		w := &program{Program: p}
 		for _, f := range p.Steps() {
 			known = append(known, f.Name)

@@ -25,6 +25,7 @@ type Env struct {
 	cfg      Config
 	root     string // a directory of its own
 	calls    *calls
+	kept     *kept
 	programs []durable.Program
 	life     atomic.Pointer[life]
 	commits  int          // of the first process
@@ -53,10 +54,11 @@ func Run(t *testing.T, cfg Config, test func(t *testing.T, e *Env)) {
 func play(t *testing.T, cfg Config, c *calls, dies point, test func(*testing.T, *Env)) *tale {
 	t.Helper()
 	root := t.TempDir()
-	programs := cfg.programs(t, c)
+	k := &kept{}
+	programs := cfg.programs(t, c, k)
 	var told *tale
 	synctest.Test(t, func(t *testing.T) {
-		e := &Env{t: t, cfg: cfg, root: root, calls: c, programs: programs, quit: make(chan struct{}), gone: make(chan struct{})}
+		e := &Env{t: t, cfg: cfg, root: root, calls: c, kept: k, programs: programs, quit: make(chan struct{}), gone: make(chan struct{})}
 		e.life.Store(e.open(dies))
 		go e.supervise()
 		defer e.close()

@@ -3,6 +3,8 @@ package orpinetest
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 
 	"github.com/orpine-run/orpine/durable"
 )
@@ -43,7 +45,22 @@ func (e *Env) Calls(step string) int { return e.calls.of(step, "") }
 
 // Effects names the step functions whose calls succeeded, in that order, those under one idempotency
 // key once and without those that only read: what a world that heeds keys has seen.
-func (e *Env) Effects() []string { return e.calls.effects() }
+func (e *Env) Effects() []string {
+	e.t.Helper()
+	known, reads := map[string]bool{}, map[string]bool{}
+	for _, r := range e.list() {
+		known[string(r.ID)] = true
+		for _, s := range e.Steps(r.ID) {
+			if s.Effect == durable.Read {
+				reads[fmt.Sprintf("%s/%d/%d", r.ID, s.Segment, s.Command)] = true
+			}
+		}
+	}
+	return e.calls.effects(func(key string) bool {
+		run, _, _ := strings.Cut(key, "/")
+		return reads[key] || !known[run] // only what reads begins before its run is durable
+	})
+}
 
 // Steps are the steps of a run as its journal tells them.
 func (e *Env) Steps(id durable.RunID) []durable.Step {

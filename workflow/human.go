@@ -71,7 +71,7 @@ func (w *walker) human(ctx durable.Context, n *node, s scope, m *Mark) (any, err
 func reviewSchema(actions []string) json.RawMessage {
 	text := map[string]any{"type": "string"}
 	data, _ := json.Marshal(map[string]any{ // plain values marshal
-		"type": []string{"object", "string"}, "enum": nil, "properties": map[string]any{
+		"type": []string{"object", "string"}, "anyOf": []any{map[string]any{"type": "object"}, map[string]any{"enum": actions}}, "properties": map[string]any{
 			"action": map[string]any{"type": "string", "enum": actions}, "comment": text, "reason": text, "value": true,
 		}, "required": []string{"action"},
 	})

@@ -73,6 +73,14 @@ func (p *Walks) Observed(fn func(*Progress)) durable.Program {
 	return &q
 }
 
+// Keeping is the program with the functions of cfg in place of its own, but for Agents: a test keeps
+// elsewhere what it keeps.
+func (p *Walks) Keeping(cfg Config) *Walks {
+	q := *p
+	q.steps(cfg)
+	return &q
+}
+
 // Start asks for a run of a workflow. Error: invalid for a definition that cannot be walked, or an
 // input that its schema does not take.
 func Start(d *Definition, in Input) (durable.StartRequest, error) {

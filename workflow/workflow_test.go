@@ -3,6 +3,7 @@ package workflow_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -287,8 +288,10 @@ func TestHumanTimeoutAndEvent(t *testing.T) {
 		if len(run.Waits) != 1 || run.Waits[0].Interrupt.Prompt != "Is 2 fine?" {
 			t.Fatalf("waits for %+v", run.Waits)
 		}
-		if err := e.Answer(id, "", map[string]any{"action": "maybe"}); err == nil {
-			t.Error("an action that is none was taken")
+		for _, none := range []any{map[string]any{"action": "maybe"}, "maybe", map[string]any{}, 7} {
+			if err := e.Answer(id, "", none); !errors.Is(err, durable.ErrInvalid) {
+				t.Errorf("an action that is none, %v: %v", none, err)
+			}
 		}
 		if err := e.Answer(id, "", map[string]any{"action": "edit", "value": map[string]int{"n": 7}}); err != nil {
 			t.Fatal(err)
