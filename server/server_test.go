@@ -29,6 +29,7 @@ type site struct {
 	*client.Client
 	t    testing.TB
 	dir  string
+	conf orpine.Config // of the runtime
 	rt   *orpine.Runtime
 	s    *server.Server
 	web  *httptest.Server
@@ -101,11 +102,11 @@ func (s *site) start() {
 		return said, err
 	}, long.StepFunc)
 	s.hooks = webhook.New(webhook.Config{})
-	s.rt, err = orpine.Open(s.t.Context(), orpine.Config{
+	s.conf = orpine.Config{
 		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest, both, s.hooks.Program()}, KeepDeltas: true, OnStatus: s.hooks.Changed,
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return scripted.Model(), nil }},
-	})
-	if err != nil {
+	}
+	if s.rt, err = orpine.Open(s.t.Context(), s.conf); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := s.hooks.Start(s.t.Context(), s.rt); err != nil {
