@@ -34,6 +34,7 @@ type site struct {
 	s    *server.Server
 	web  *httptest.Server
 	cfg  server.Config
+	file server.File   // what it has when it starts, besides the agent chatty
 	free chan struct{} // lets the tool hold go on
 
 	hooks *webhook.Dispatcher
@@ -117,7 +118,8 @@ func (s *site) start() {
 	if s.s, err = server.New(s.t.Context(), cfg); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := s.s.Load(s.t.Context(), server.File{Agents: map[string]agent.Definition{"chatty": {Model: "script/talk", Tools: []string{"hold"}}}}); err != nil {
+	s.file.Agents = map[string]agent.Definition{"chatty": {Model: "script/talk", Tools: []string{"hold"}}}
+	if err := s.s.Load(s.t.Context(), s.file); err != nil {
 		s.t.Fatal(err)
 	}
 	s.web = httptest.NewServer(s.s)
