@@ -114,6 +114,11 @@ func TestWorkflows(t *testing.T) {
 	if list, err := s.Workflows(ctx); err != nil || len(list) != 1 || list[0].Name != "greeting" || list[0].Definition != nil {
 		t.Errorf("%+v, error %v", list, err)
 	}
+	status, data, _ := s.text(http.MethodGet, "/v1/workflows/greeting/graph?version="+second.Hash[:8], nil)
+	var drawn workflow.View
+	if err := json.Unmarshal(data, &drawn); status != http.StatusOK || err != nil || len(drawn.Nodes) != 3 || drawn.Nodes[1].ID != "may" || len(drawn.Nodes[1].Needs) != 1 {
+		t.Errorf("its graph: status %d: %s", status, data)
+	}
 	if err := s.DeleteWorkflow(ctx, "greeting"); err != nil {
 		t.Fatal(err)
 	}
