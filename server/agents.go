@@ -79,7 +79,7 @@ func (s *Server) examineWorkflow(name string, definition json.RawMessage) (json.
 	if problems := workflow.Check(d); len(problems) > 0 {
 		p := problemWith(http.StatusBadRequest, durable.CodeInvalid, "workflow %s: %s: %s", name, problems[0].Path, problems[0].Message)
 		for _, one := range problems {
-			p.Errors = append(p.Errors, client.Fault{Message: one.Message, Location: "body." + one.Path, Hint: one.Hint})
+			p.Errors = append(p.Errors, client.Fault{Message: one.Message, Location: one.Path, Hint: one.Hint})
 		}
 		return nil, p
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/orpine-run/orpine/server/mcp"
 )
 
-// mcpPath is where clients of the Model Context Protocol find the agents of the server.
+// mcpPath is where clients of the Model Context Protocol find the agents and workflows of the server.
 const mcpPath = "/mcp"
 
 // mcpDoors are two, so that what was begun on the socket of the data directory, where no token
@@ -31,7 +31,7 @@ func (s *Server) agentsOverMCP() {
 	}
 	s.mcp = &mcpDoors{web: door(s), local: door(s.Local())}
 	for _, way := range []struct{ method, summary string }{
-		{http.MethodPost, "Speak MCP: every agent is a tool"},
+		{http.MethodPost, "Speak MCP: every agent and every workflow is a tool"},
 		{http.MethodGet, "Listen to the server, with an older revision of MCP"},
 		{http.MethodDelete, "End what an older revision of MCP began"},
 	} {

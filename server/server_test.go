@@ -29,10 +29,12 @@ type site struct {
 	*client.Client
 	t    testing.TB
 	dir  string
+	conf orpine.Config // of the runtime
 	rt   *orpine.Runtime
 	s    *server.Server
 	web  *httptest.Server
 	cfg  server.Config
+	file server.File   // what it has when it starts, besides the agent chatty
 	free chan struct{} // lets the tool hold go on
 
 	hooks *webhook.Dispatcher
@@ -101,11 +103,11 @@ func (s *site) start() {
 		return said, err
 	}, long.StepFunc)
 	s.hooks = webhook.New(webhook.Config{})
-	s.rt, err = orpine.Open(s.t.Context(), orpine.Config{
+	s.conf = orpine.Config{
 		Data: s.dir, Tools: []tool.Tool{hold}, Programs: []durable.Program{ask, nest, both, s.hooks.Program()}, KeepDeltas: true, OnStatus: s.hooks.Changed,
 		Providers: map[string]model.Provider{"script": func(string) (model.Model, error) { return scripted.Model(), nil }},
-	})
-	if err != nil {
+	}
+	if s.rt, err = orpine.Open(s.t.Context(), s.conf); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := s.hooks.Start(s.t.Context(), s.rt); err != nil {
@@ -116,7 +118,8 @@ func (s *site) start() {
 	if s.s, err = server.New(s.t.Context(), cfg); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := s.s.Load(s.t.Context(), server.File{Agents: map[string]agent.Definition{"chatty": {Model: "script/talk", Tools: []string{"hold"}}}}); err != nil {
+	s.file.Agents = map[string]agent.Definition{"chatty": {Model: "script/talk", Tools: []string{"hold"}}}
+	if err := s.s.Load(s.t.Context(), s.file); err != nil {
 		s.t.Fatal(err)
 	}
 	s.web = httptest.NewServer(s.s)

@@ -42,14 +42,14 @@ func (s *Server) triggers() {
 	s.hook()
 }
 
-// triggerRef is a request about a trigger.
-type triggerRef struct {
+// TriggerRef is a request about a trigger.
+type TriggerRef struct {
 	Name string `path:"name" maxLength:"128"`
-	ofTenant
+	OfTenant
 }
 
-// ofTenant says whose something is that has a name.
-type ofTenant struct {
+// OfTenant says whose something is that has a name.
+type OfTenant struct {
 	Tenant string `query:"tenant" maxLength:"200" doc:"Whose; with a token of a tenant only that one"`
 }
 
@@ -57,7 +57,7 @@ type ofTenant struct {
 // when the request is sent again, and "" without a key.
 func tell[T any](s *Server, verb, summary string, do func(ctx context.Context, tenant, name, id string, in T) error) {
 	type request struct {
-		triggerRef
+		TriggerRef
 		OnceKey
 		Body T
 	}
@@ -87,7 +87,7 @@ func (s *Server) trigger(ctx context.Context, tenant, name string) (*body[orpine
 	return reply(t, err)
 }
 
-func (s *Server) getTrigger(ctx context.Context, in *triggerRef) (*body[orpine.Trigger], error) {
+func (s *Server) getTrigger(ctx context.Context, in *TriggerRef) (*body[orpine.Trigger], error) {
 	tenant, err := tenantFor(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (s *Server) getTrigger(ctx context.Context, in *triggerRef) (*body[orpine.T
 	return s.trigger(ctx, tenant, in.Name)
 }
 
-func (s *Server) listTriggers(ctx context.Context, in *ofTenant) (*body[[]orpine.Trigger], error) {
+func (s *Server) listTriggers(ctx context.Context, in *OfTenant) (*body[[]orpine.Trigger], error) {
 	tenant, err := tenantFor(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (s *Server) listTriggers(ctx context.Context, in *ofTenant) (*body[[]orpine
 }
 
 type putTriggerRequest struct {
-	triggerRef
+	TriggerRef
 	Body json.RawMessage `contentType:"application/json"`
 }
 
@@ -183,7 +183,7 @@ func (s *Server) fill(ctx context.Context, start *trigger.Start, of client.Start
 	return err
 }
 
-func (s *Server) deleteTrigger(ctx context.Context, in *triggerRef) (*none, error) {
+func (s *Server) deleteTrigger(ctx context.Context, in *TriggerRef) (*none, error) {
 	tenant, err := tenantFor(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
@@ -234,7 +234,7 @@ func (s *Server) fire(ctx context.Context, tenant, name, id string, in client.Fi
 }
 
 type emitRequest struct {
-	ofTenant
+	OfTenant
 	OnceKey
 	Body trigger.Occurred
 }

@@ -18,6 +18,7 @@ import (
 func (s *Server) workflows() {
 	add(s, Route{Method: http.MethodGet, Path: runsPath + "/{id}/progress", ID: "get-progress", Scope: access.RunsRead, Summary: "Get how far a run of a workflow has come"}, s.progressOf)
 	add(s, Route{Method: http.MethodPost, Path: runsPath + "/{id}/migrate", ID: "migrate-run", Scope: access.AgentsWrite, Summary: "Have a run go on by another definition of its workflow", Body: 16 << 20}, s.migrate)
+	add(s, Route{Method: http.MethodGet, Path: client.Version + "/workflows/{name}/graph", ID: "graph-workflow", Scope: access.AgentsRead, Summary: "Get the steps of a workflow, and what each of them needs"}, s.graph)
 	add(s, Route{Method: http.MethodGet, Path: client.Version + "/assets", ID: "list-assets", Scope: access.RunsRead, Summary: "List the newest of what the steps of workflows have made, each partition by itself"}, s.assets)
 }
 
@@ -105,6 +106,19 @@ func (s *Server) fits(ctx context.Context, run *durable.Run) (workflow.Fit, erro
 		return workflow.Fit{}, err
 	}
 	return s.rt.Fits(ctx, s.cfg.Fresh(), run.ID, d)
+}
+
+// graph is what a run of a workflow would walk, as the progress of a run that has not begun.
+func (s *Server) graph(ctx context.Context, in *shelfRequest) (*body[workflow.View], error) {
+	a, err := s.flow(ctx, in.Name, in.Version)
+	if err != nil {
+		return nil, err
+	}
+	d, err := workflow.Decode(a.Definition)
+	if err != nil {
+		return nil, err
+	}
+	return reply(workflow.Draw(d))
 }
 
 type assetsRequest struct {

@@ -16,6 +16,7 @@ import (
 	"github.com/orpine-run/orpine/agent"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/workflow"
 )
 
 // The names in _meta that are ours.
@@ -72,10 +73,28 @@ func (d *desk) begin(ctx context.Context, c *client.Client, r *sdk.CallToolReque
 			return durable.Run{}, durable.Errorf(durable.CodeInvalid, "the request state is not one of this server")
 		}
 		run, err := c.Get(ctx, s.Run)
-		if err == nil && (run.Program != agent.Program || run.Name != r.Params.Name) {
+		if err == nil && (run.Program != agent.Program && run.Program != workflow.Program || run.Name != r.Params.Name) {
 			err = durable.Errorf(durable.CodeInvalid, "the request state is of another call")
 		}
 		return run, err
+	}
+	in, err := d.request(r)
+	if err != nil {
+		return durable.Run{}, err
+	}
+	key, _ := r.Params.Meta[KeyMeta].(string)
+	if key == "" {
+		return c.Start(ctx, in)
+	}
+	return c.StartOnce(ctx, "mcp "+durable.RefOf([]byte(key)).Hash, in) // whatever it is, and however long
+}
+
+// request is what is asked for by a call: a run of an agent that is told a text, or of a workflow that
+// is given the arguments.
+func (d *desk) request(r *sdk.CallToolRequest) (client.StartRun, error) {
+	name := r.Params.Name
+	if d.isFlow(name) {
+		return client.StartRun{Workflow: name, Name: name, Input: r.Params.Arguments}, nil
 	}
 	var args struct {
 		Text string `json:"text"` // not asked for: an agent may be told nothing
@@ -83,14 +102,9 @@ func (d *desk) begin(ctx context.Context, c *client.Client, r *sdk.CallToolReque
 	dec := json.NewDecoder(bytes.NewReader(r.Params.Arguments))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&args); err != nil && len(r.Params.Arguments) > 0 {
-		return durable.Run{}, durable.Errorf(durable.CodeInvalid, `the arguments must be {"text": "what the agent is told"}`)
+		return client.StartRun{}, durable.Errorf(durable.CodeInvalid, `the arguments must be {"text": "what the agent is told"}`)
 	}
-	in := client.StartRun{Agent: r.Params.Name, Name: r.Params.Name, Text: args.Text}
-	key, _ := r.Params.Meta[KeyMeta].(string)
-	if key == "" {
-		return c.Start(ctx, in)
-	}
-	return c.StartOnce(ctx, "mcp "+durable.RefOf([]byte(key)).Hash, in) // whatever it is, and however long
+	return client.StartRun{Agent: name, Name: name, Text: args.Text}, nil
 }
 
 // abandoned cancels the run of a call that was canceled, or whose client is gone. When it is the
@@ -243,6 +257,9 @@ func (f *follower) progress(ctx context.Context, run durable.RunID) (ended func(
 func (d *desk) result(run durable.Run) *sdk.CallToolResult {
 	switch run.Status {
 	case durable.Succeeded:
+		if run.Program == workflow.Program {
+			return d.resultWith(run, made(run.Output))
+		}
 		answer, err := agent.AnswerOf(run)
 		if err != nil {
 			return d.resultWith(run, failed(err))
@@ -250,12 +267,7 @@ func (d *desk) result(run durable.Run) *sdk.CallToolResult {
 		if answer.Value == nil {
 			return d.resultWith(run, said(answer.Text))
 		}
-		r := said(string(answer.Value))
-		var object map[string]any
-		if json.Unmarshal(answer.Value, &object) == nil && object != nil {
-			r.StructuredContent = answer.Value
-		}
-		return d.resultWith(run, r)
+		return d.resultWith(run, value(answer.Value))
 	case durable.Failed:
 		if run.Error != nil {
 			return d.resultWith(run, failed(run.Error))
@@ -282,6 +294,29 @@ func (d *desk) resultWith(run durable.Run, r *sdk.CallToolResult) *sdk.CallToolR
 	r.Content = append(r.Content, &sdk.ResourceLink{
 		URI: cmp.Or(d.s.cfg.URL, "orpine:") + client.Version + "/runs/" + string(run.ID), Name: "run " + string(run.ID), MIMEType: "application/json",
 	})
+	return r
+}
+
+// made is what a workflow has come to.
+func made(output json.RawMessage) *sdk.CallToolResult {
+	var out workflow.Outcome
+	if err := json.Unmarshal(output, &out); err != nil {
+		return failed(fmt.Errorf("what the workflow has come to cannot be read: %w", err))
+	}
+	var text string
+	if len(out.Output) == 0 || json.Unmarshal(out.Output, &text) == nil {
+		return said(text)
+	}
+	return value(out.Output)
+}
+
+// value is a result that is no text; an object is given as one, too.
+func value(v json.RawMessage) *sdk.CallToolResult {
+	r := said(string(v))
+	var object map[string]any
+	if json.Unmarshal(v, &object) == nil && object != nil {
+		r.StructuredContent = v
+	}
 	return r
 }
 

@@ -1,4 +1,4 @@
-// Package mcp offers the agents of a server to MCP clients: each is a tool, over streamable HTTP
+// Package mcp offers the agents and workflows of a server to MCP clients: each is a tool, over streamable HTTP
 // and stdio, in the revision 2026-07-28 of the protocol and those before it. A call starts a run
 // and follows it; what the run asks of a person is asked of the client's user.
 //

@@ -44,7 +44,7 @@ type Server struct {
 	newer http.Handler
 
 	mu    sync.Mutex
-	known map[string]*sdk.Tool // tools by the hash of the definition and the name of the agent
+	known map[string]*sdk.Tool // tools by the hash of the definition and the name
 
 	over context.Context //nolint:containedctx // its life, ended by Close
 	stop context.CancelFunc
