@@ -70,11 +70,13 @@ func (w *walker) human(ctx durable.Context, n *node, s scope, m *Mark) (any, err
 // reviewSchema is the JSON Schema of a review with these actions, or of an action alone.
 func reviewSchema(actions []string) json.RawMessage {
 	text := map[string]any{"type": "string"}
-	data, _ := json.Marshal(map[string]any{ // plain values marshal
-		"type": []string{"object", "string"}, "anyOf": []any{map[string]any{"type": "object"}, map[string]any{"enum": actions}}, "properties": map[string]any{
-			"action": map[string]any{"type": "string", "enum": actions}, "comment": text, "reason": text, "value": true,
-		}, "required": []string{"action"},
-	})
+	data, _ := json.Marshal(map[string]any{"anyOf": []any{ // plain values marshal
+		map[string]any{"enum": actions},
+		map[string]any{
+			"type": "object", "required": []string{"action"},
+			"properties": map[string]any{"action": map[string]any{"type": "string", "enum": actions}, "comment": text, "reason": text, "value": true},
+		},
+	}})
 	return data
 }
 
