@@ -165,6 +165,11 @@ func (r *Runtime) again(ctx context.Context, run store.Run, req ForkRequest) (du
 	if err != nil {
 		return "", err
 	}
+	if req.From == "" {
+		if in.Below, err = r.below(ctx, run.ID, p, in); err != nil {
+			return "", err
+		}
+	}
 	input, err := json.Marshal(in)
 	if err != nil {
 		return "", err
@@ -206,6 +211,34 @@ func (r *Reader) Fits(ctx context.Context, cfg Config, id durable.RunID, d *work
 		return workflow.Fit{}, err
 	}
 	return p.Fits(d)
+}
+
+// below is what the workflows start with that a run had as children and that are tried again with it:
+// their results that are good, too.
+func (r *Runtime) below(ctx context.Context, id durable.RunID, p *workflow.Progress, again workflow.Input) (map[string]workflow.Input, error) {
+	below := map[string]workflow.Input{}
+	for _, name := range p.Unfinished(again) {
+		children, err := r.List(ctx, durable.Filter{Parent: id, Name: name, Program: workflow.Program, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(children) == 0 || !children[0].Status.Final() {
+			continue // it never began
+		}
+		child, err := r.progress(ctx, r.cfg, children[0].ID)
+		if err != nil {
+			return nil, err
+		}
+		in, err := child.Again(children[0].ID, "")
+		if err != nil {
+			return nil, err
+		}
+		if in.Below, err = r.below(ctx, children[0].ID, child, in); err != nil {
+			return nil, err
+		}
+		below[name] = in
+	}
+	return below, nil
 }
 
 // StartWorkflow starts a run of a workflow.

@@ -31,6 +31,9 @@ type Memo struct {
 	Undo    []undoing                  `json:"undo,omitempty"`
 	Spent   Spent                      `json:"spent,omitzero"`
 	Began   time.Time                  `json:"began,omitzero"`
+	// Below is what the workflows start with that nodes run, by the name of the child: they did not
+	// succeed in the run that this one tries again. Each is taken once.
+	Below map[string]Input `json:"below,omitempty"`
 }
 
 // Spent is what the agents of a run have used.

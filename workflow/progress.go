@@ -140,6 +140,27 @@ func (p *Progress) Again(of durable.RunID, from string) (Input, error) {
 	return in, nil
 }
 
+// Unfinished are the names of the children that ran workflows for this run and did not come to
+// something, as far as Again runs them again.
+func (p *Progress) Unfinished(again Input) []string {
+	var list []string
+	for _, n := range p.walker.graph.order {
+		m := p.walker.marks[n.ID]
+		switch kept := again.Results[n.ID]; {
+		case n.verb != VerbWorkflow, kept != nil && kept.Status.good(), n.body.in != nil:
+		case n.each == nil:
+			list = append(list, n.ID)
+		default:
+			for i, item := range m.Items {
+				if !item.Status.good() {
+					list = append(list, label(n, scope{item: i}))
+				}
+			}
+		}
+	}
+	return list
+}
+
 // inLoop reports whether a node stands in a loop that has not ended: it begins anew.
 func (n *node) inLoop(w *walker) bool {
 	for in := n.body.in; in != nil; in = in.body.in {

@@ -176,7 +176,12 @@ func (w *walker) workflow(ctx durable.Context, n *node, s scope) (any, error) {
 	if err != nil {
 		return nil, invalid("with", err)
 	}
-	return w.below(ctx, label(n, s), w.graph.def.Workflows[n.Workflow], Input{Input: with, Seen: w.seen})
+	in, again := w.in.Below[label(n, s)]
+	if again {
+		delete(w.in.Below, label(n, s))
+	}
+	in.Input, in.Seen = with, w.seen
+	return w.below(ctx, label(n, s), w.graph.def.Workflows[n.Workflow], in)
 }
 
 // below runs a workflow as a child.
