@@ -19,7 +19,7 @@ import (
 	"github.com/orpine-run/orpine/workflow"
 )
 
-// The nouns of the shelves, which are also the kinds of their records.
+// The nouns of the catalogs, which are also the kinds of their records.
 const (
 	agentNoun    = "agent"
 	workflowNoun = "workflow"
@@ -27,8 +27,8 @@ const (
 
 // definitions registers what is known by name.
 func (s *Server) definitions() {
-	s.shelve(s.agents, "an agent", s.examineAgent)
-	s.shelve(s.flows, "a workflow", s.examineWorkflow)
+	s.serveCatalog(s.agents, "an agent", s.examineAgent)
+	s.serveCatalog(s.flows, "a workflow", s.examineWorkflow)
 	add(s, Route{Method: http.MethodGet, Path: client.Version + "/tools", ID: "list-tools", Scope: access.ToolsRead, Summary: "List the tools that agents may be given"},
 		func(context.Context, *nothing) (*body[[]client.Tool], error) { return reply(orEmpty(s.cfg.Tools), nil) })
 }
@@ -153,10 +153,10 @@ func (s *Server) Load(ctx context.Context, f File) error {
 	return s.loadTriggers(ctx, f.Triggers)
 }
 
-func (s *Server) loaded(ctx context.Context, h *shelf, name, program string, d any) error {
+func (s *Server) loaded(ctx context.Context, c *catalog, name, program string, d any) error {
 	data, err := json.Marshal(d)
 	if err != nil {
 		return err
 	}
-	return h.put(ctx, name, fromFile, edition{program, data}, -1)
+	return c.put(ctx, name, fromFile, edition{program, data}, -1)
 }

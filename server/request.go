@@ -61,15 +61,15 @@ func (s *Server) request(ctx context.Context, in client.StartRun) (req durable.S
 
 // byName is request for an agent or a workflow that the server knows.
 func (s *Server) byName(ctx context.Context, in client.StartRun) (req durable.StartRequest, err error) {
-	h, name := s.agents, in.Agent
+	from, name := s.agents, in.Agent
 	if in.Workflow != "" {
-		h, name = s.flows, in.Workflow
+		from, name = s.flows, in.Workflow
 	}
-	a, _, err := h.get(ctx, name, in.Version)
+	a, _, err := from.get(ctx, name, in.Version)
 	if err != nil {
 		return req, err
 	}
-	if h == s.agents && a.Program == "" {
+	if from == s.agents && a.Program == "" {
 		d, err := agent.Decode(a.Definition)
 		if err != nil {
 			return req, err
@@ -80,7 +80,7 @@ func (s *Server) byName(ctx context.Context, in client.StartRun) (req durable.St
 	if err != nil {
 		return req, err
 	}
-	if h == s.agents { // one that plans: its workflow is told the text
+	if from == s.agents { // one that plans: its workflow is told the text
 		if in.Input, err = json.Marshal(map[string]string{"text": in.Text}); err != nil {
 			return req, err
 		}

@@ -62,8 +62,8 @@ type Server struct {
 	guarded atomic.Bool
 	streams *stream.Streams
 	mcp     *mcpDoors
-	agents  *shelf
-	flows   *shelf
+	agents  *catalog
+	flows   *catalog
 	failed  *failures
 }
 
@@ -96,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, rt: cfg.Runtime, log: cfg.Log, mux: http.NewServeMux(), table: map[string]Route{},
-		agents: &shelf{cfg.Runtime, agentNoun}, flows: &shelf{cfg.Runtime, workflowNoun}, failed: newFailures(),
+		agents: &catalog{cfg.Runtime, agentNoun}, flows: &catalog{cfg.Runtime, workflowNoun}, failed: newFailures(),
 		tokens: tokens, audit: audit, keys: access.NewKeys(cfg.Runtime), streams: stream.New(ctx, stream.Config{Runtime: cfg.Runtime, Log: cfg.Log, Beat: cfg.Beat}),
 	}
 	s.guarded.Store(guarded || cfg.Strict)

@@ -168,14 +168,14 @@ func (s *Server) startable(ctx context.Context, start *trigger.Start) error {
 
 // fill takes the definition of what a trigger starts from what the server knows.
 func (s *Server) fill(ctx context.Context, start *trigger.Start, of client.StartRun) error {
-	h, name := s.agents, of.Agent
+	from, name := s.agents, of.Agent
 	if of.Workflow != "" {
-		h, name = s.flows, of.Workflow
+		from, name = s.flows, of.Workflow
 	}
 	if name == "" {
 		return durable.Errorf(durable.CodeInvalid, "start: say the definition of what is started, or the name under which the server knows it")
 	}
-	a, _, err := h.get(ctx, name, "")
+	a, _, err := from.get(ctx, name, "")
 	if err == nil && a.Program != "" {
 		err = durable.Errorf(durable.CodeInvalid, "start: agent %s runs as a workflow: give its definition with the program workflow", name)
 	}

@@ -109,7 +109,7 @@ func (s *Server) fits(ctx context.Context, run *durable.Run) (workflow.Fit, erro
 }
 
 // graph is what a run of a workflow would walk, as the progress of a run that has not begun.
-func (s *Server) graph(ctx context.Context, in *shelfRequest) (*body[workflow.View], error) {
+func (s *Server) graph(ctx context.Context, in *namedRequest) (*body[workflow.View], error) {
 	a, err := s.flow(ctx, in.Name, in.Version)
 	if err != nil {
 		return nil, err

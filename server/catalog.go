@@ -19,7 +19,7 @@ import (
 // definitionKind is the kind of the records that hold the content of a version, by its hash.
 const definitionKind = "definition"
 
-// Where what is on a shelf has come from.
+// Where what is in a catalog has come from.
 const (
 	fromFile = "file" // the server's file
 	fromAPI  = "api"
@@ -28,17 +28,17 @@ const (
 // maxVersions is how many versions of a definition are kept in reach.
 const maxVersions = 100
 
-// shelf keeps the definitions that a server knows by name, the same for all tenants: from its file,
+// catalog keeps the definitions that a server knows by name, the same for all tenants: from its file,
 // or put there by the API. Each change is a version that can be gone back to; a run pins what it
 // started with.
-type shelf struct {
+type catalog struct {
 	rt   *orpine.Runtime
 	noun string // what one is called, which is also the kind of its record: agent or workflow
 }
 
-// edition is a version of what is on a shelf.
+// edition is a version of what is in a catalog.
 type edition struct {
-	program    string // of its runs, where it is not that of the shelf
+	program    string // of its runs, where it is not that of the catalog
 	definition json.RawMessage
 }
 
@@ -47,27 +47,27 @@ type named struct {
 	Source   string            `json:"source"`
 	Versions []string          `json:"versions"`           // hashes, the current one first
 	File     string            `json:"file,omitempty"`     // hash of the one that the server's file had last
-	Programs map[string]string `json:"programs,omitempty"` // by hash, of versions whose program is not that of the shelf
+	Programs map[string]string `json:"programs,omitempty"` // by hash, of versions whose program is not that of the catalog
 }
 
 // of reads the record of a name.
-func (h *shelf) of(record store.Record) (named, error) {
+func (c *catalog) of(record store.Record) (named, error) {
 	var n named
 	err := cmp.Or(record.Fault, json.Unmarshal(record.Data, &n))
 	if err == nil && len(n.Versions) == 0 {
 		err = errors.New("it has no version")
 	}
 	if err != nil {
-		err = durable.Errorf(durable.CodeInternal, "the record of %s %s is damaged: %w", h.noun, record.Key, err)
+		err = durable.Errorf(durable.CodeInternal, "the record of %s %s is damaged: %w", c.noun, record.Key, err)
 	}
 	return n, err
 }
 
 // record finds the record of a name. Error: not_found.
-func (h *shelf) record(ctx context.Context, name string) (store.Record, error) {
-	record, err := h.rt.Record(ctx, h.noun, name)
+func (c *catalog) record(ctx context.Context, name string) (store.Record, error) {
+	record, err := c.rt.Record(ctx, c.noun, name)
 	if errors.Is(err, durable.ErrNotFound) {
-		err = durable.Errorf(durable.CodeNotFound, "no %s %q; GET %s/%ss lists all", h.noun, name, client.Version, h.noun)
+		err = durable.Errorf(durable.CodeNotFound, "no %s %q; GET %s/%ss lists all", c.noun, name, client.Version, c.noun)
 	}
 	return record, err
 }
@@ -81,36 +81,36 @@ func shown(record store.Record, n named, hash string) client.Agent {
 
 // get finds a version of what has a name, by the beginning of its hash, "" = the current one; and the
 // version of the record. Error: not_found.
-func (h *shelf) get(ctx context.Context, name, version string) (client.Agent, int64, error) {
-	record, err := h.record(ctx, name)
+func (c *catalog) get(ctx context.Context, name, version string) (client.Agent, int64, error) {
+	record, err := c.record(ctx, name)
 	if err != nil {
 		return client.Agent{}, 0, err
 	}
-	n, err := h.of(record)
+	n, err := c.of(record)
 	if err != nil {
 		return client.Agent{}, 0, err
 	}
 	i := slices.IndexFunc(n.Versions, func(hash string) bool { return strings.HasPrefix(hash, version) })
 	if i < 0 {
-		return client.Agent{}, 0, durable.Errorf(durable.CodeNotFound, "%s %s has no version %s", h.noun, name, version)
+		return client.Agent{}, 0, durable.Errorf(durable.CodeNotFound, "%s %s has no version %s", c.noun, name, version)
 	}
 	a := shown(record, n, n.Versions[i])
-	content, err := h.rt.Record(ctx, definitionKind, a.Hash)
+	content, err := c.rt.Record(ctx, definitionKind, a.Hash)
 	a.Definition = content.Data
 	return a, record.Version, err
 }
 
-// list is all that is on the shelf, by name and without what is in it.
-func (h *shelf) list(ctx context.Context) ([]client.Agent, error) {
+// list is all that is in the catalog, by name and without what is in it.
+func (c *catalog) list(ctx context.Context) ([]client.Agent, error) {
 	list := []client.Agent{}
 	const page = 500
 	for f := (store.RecordFilter{Limit: page}); ; {
-		records, err := h.rt.Records(ctx, h.noun, f)
+		records, err := c.rt.Records(ctx, c.noun, f)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range records {
-			n, err := h.of(r)
+			n, err := c.of(r)
 			if err != nil {
 				return nil, err
 			}
@@ -127,17 +127,17 @@ func (h *shelf) list(ctx context.Context) ([]client.Agent, error) {
 
 // put makes an edition the current version of a name. With expect the record must have that version
 // still. Error: conflict.
-func (h *shelf) put(ctx context.Context, name, source string, e edition, expect int64) error {
-	record, err := h.rt.Record(ctx, h.noun, name)
+func (c *catalog) put(ctx context.Context, name, source string, e edition, expect int64) error {
+	record, err := c.rt.Record(ctx, c.noun, name)
 	if err != nil && !errors.Is(err, durable.ErrNotFound) {
 		return err
 	}
 	if expect >= 0 && record.Version != expect {
-		return problemWith(http.StatusPreconditionFailed, durable.CodeConflict, "%s %s has been changed: its ETag is %s now; look at it again", h.noun, name, etag(record.Version))
+		return problemWith(http.StatusPreconditionFailed, durable.CodeConflict, "%s %s has been changed: its ETag is %s now; look at it again", c.noun, name, etag(record.Version))
 	}
 	var n named
 	if record.Version > 0 {
-		if n, err = h.of(record); err != nil {
+		if n, err = c.of(record); err != nil {
 			return err
 		}
 	}
@@ -149,9 +149,9 @@ func (h *shelf) put(ctx context.Context, name, source string, e edition, expect 
 	if err != nil {
 		return err
 	}
-	return h.rt.Write(ctx,
+	return c.rt.Write(ctx,
 		store.RecordChange{Kind: definitionKind, Key: hash, Expect: store.AnyVersion, Data: e.definition},
-		store.RecordChange{Kind: h.noun, Key: name, Expect: record.Version, Data: data},
+		store.RecordChange{Kind: c.noun, Key: name, Expect: record.Version, Data: data},
 	)
 }
 
@@ -181,17 +181,17 @@ func (n named) with(hash, source, program string) named {
 // Error: invalid.
 type examiner func(name string, definition json.RawMessage) (json.RawMessage, error)
 
-type shelfRequest struct {
+type namedRequest struct {
 	Name    string `path:"name" maxLength:"200"`
 	Version string `query:"version" maxLength:"64" doc:"The beginning of the hash of a version; default the current one"`
 }
 
-type shelfReply struct {
+type namedReply struct {
 	ETag string `header:"ETag"`
 	Body client.Agent
 }
 
-type shelfPut struct {
+type namedPut struct {
 	Name    string          `path:"name" maxLength:"200" pattern:"^[A-Za-z][A-Za-z0-9_-]*$"`
 	IfMatch string          `header:"If-Match" doc:"The ETag of what is changed; refused if it is another by now"`
 	Body    json.RawMessage `contentType:"application/json"`
@@ -202,20 +202,20 @@ type rollbackRequest struct {
 	Body client.Rollback
 }
 
-// shelve registers the routes of a shelf; one is what is on it, with its article.
-func (s *Server) shelve(h *shelf, one string, examine examiner) {
+// serveCatalog registers the routes of a catalog; one is what is in it, with its article.
+func (s *Server) serveCatalog(c *catalog, one string, examine examiner) {
 	const read, write = access.AgentsRead, access.AgentsWrite
-	all := client.Version + "/" + h.noun + "s"
-	get := func(ctx context.Context, name, version string) (*shelfReply, error) {
-		a, at, err := h.get(ctx, name, version)
-		return &shelfReply{etag(at), a}, err
+	all := client.Version + "/" + c.noun + "s"
+	get := func(ctx context.Context, name, version string) (*namedReply, error) {
+		a, at, err := c.get(ctx, name, version)
+		return &namedReply{etag(at), a}, err
 	}
-	add(s, Route{Method: http.MethodGet, Path: all, ID: "list-" + h.noun + "s", Scope: read, Summary: "List the " + h.noun + "s of the server"},
-		func(ctx context.Context, _ *nothing) (*body[[]client.Agent], error) { return reply(h.list(ctx)) })
-	add(s, Route{Method: http.MethodGet, Path: all + "/{name}", ID: "get-" + h.noun, Scope: read, Summary: "Get " + one + " with its definition"},
-		func(ctx context.Context, in *shelfRequest) (*shelfReply, error) { return get(ctx, in.Name, in.Version) })
-	add(s, Route{Method: http.MethodPut, Path: all + "/{name}", ID: "put-" + h.noun, Scope: write, Summary: "Make a definition the current version of " + one},
-		func(ctx context.Context, in *shelfPut) (*shelfReply, error) {
+	add(s, Route{Method: http.MethodGet, Path: all, ID: "list-" + c.noun + "s", Scope: read, Summary: "List the " + c.noun + "s of the server"},
+		func(ctx context.Context, _ *nothing) (*body[[]client.Agent], error) { return reply(c.list(ctx)) })
+	add(s, Route{Method: http.MethodGet, Path: all + "/{name}", ID: "get-" + c.noun, Scope: read, Summary: "Get " + one + " with its definition"},
+		func(ctx context.Context, in *namedRequest) (*namedReply, error) { return get(ctx, in.Name, in.Version) })
+	add(s, Route{Method: http.MethodPut, Path: all + "/{name}", ID: "put-" + c.noun, Scope: write, Summary: "Make a definition the current version of " + one},
+		func(ctx context.Context, in *namedPut) (*namedReply, error) {
 			definition, err := examine(in.Name, in.Body)
 			if err != nil {
 				return nil, err
@@ -224,26 +224,26 @@ func (s *Server) shelve(h *shelf, one string, examine examiner) {
 			if err != nil {
 				return nil, err
 			}
-			if err := h.put(ctx, in.Name, fromAPI, edition{definition: definition}, expect); err != nil {
+			if err := c.put(ctx, in.Name, fromAPI, edition{definition: definition}, expect); err != nil {
 				return nil, err
 			}
 			return get(ctx, in.Name, "")
 		})
-	add(s, Route{Method: http.MethodDelete, Path: all + "/{name}", ID: "delete-" + h.noun, Scope: write, Summary: "Forget " + one + "; its runs go on", Status: http.StatusNoContent},
-		func(ctx context.Context, in *shelfRequest) (*none, error) {
-			record, err := h.record(ctx, in.Name)
+	add(s, Route{Method: http.MethodDelete, Path: all + "/{name}", ID: "delete-" + c.noun, Scope: write, Summary: "Forget " + one + "; its runs go on", Status: http.StatusNoContent},
+		func(ctx context.Context, in *namedRequest) (*none, error) {
+			record, err := c.record(ctx, in.Name)
 			if err != nil {
 				return nil, err
 			}
-			return &none{}, h.rt.Write(ctx, store.RecordChange{Kind: h.noun, Key: in.Name, Expect: record.Version})
+			return &none{}, c.rt.Write(ctx, store.RecordChange{Kind: c.noun, Key: in.Name, Expect: record.Version})
 		})
-	add(s, Route{Method: http.MethodPost, Path: all + "/{name}/rollback", ID: "rollback-" + h.noun, Scope: write, Summary: "Make an earlier version of " + one + " the current one"},
-		func(ctx context.Context, in *rollbackRequest) (*shelfReply, error) {
-			a, _, err := h.get(ctx, in.Name, in.Body.Hash)
+	add(s, Route{Method: http.MethodPost, Path: all + "/{name}/rollback", ID: "rollback-" + c.noun, Scope: write, Summary: "Make an earlier version of " + one + " the current one"},
+		func(ctx context.Context, in *rollbackRequest) (*namedReply, error) {
+			a, _, err := c.get(ctx, in.Name, in.Body.Hash)
 			if err != nil {
 				return nil, err
 			}
-			if err := h.put(ctx, in.Name, fromAPI, edition{a.Program, a.Definition}, -1); err != nil {
+			if err := c.put(ctx, in.Name, fromAPI, edition{a.Program, a.Definition}, -1); err != nil {
 				return nil, err
 			}
 			return get(ctx, in.Name, "")
