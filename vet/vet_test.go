@@ -33,7 +33,7 @@ func tool(t *testing.T) string {
 func TestOurs(t *testing.T) {
 	binary := tool(t)
 	cmd := exec.CommandContext(t.Context(), "go", "vet", "-vettool="+binary,
-		"./durable", "./agent", "./demo/...", "./examples/...", "./orpinetest", "./server/webhook", "./bench", "./engine/...")
+		"./durable", "./agent", "./workflow", "./trigger", "./demo/...", "./examples/...", "./orpinetest", "./server/webhook", "./bench", "./engine/...")
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

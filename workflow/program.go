@@ -116,6 +116,9 @@ type graphs struct {
 // graphsMax is how many are kept.
 const graphsMax = 256
 
+// of compiles a definition, or finds what was made of it.
+//
+//orpine:allow the same definition gives the same graph, whoever comes first
 func (g *graphs) of(definition json.RawMessage) (*graph, error) {
 	hash := durable.RefOf(definition).Hash
 	g.mu.Lock()

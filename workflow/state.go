@@ -185,7 +185,7 @@ func (n *node) behind(other *node) bool {
 // snapshot is the state as JSON.
 func (s *shared) snapshot() (map[string]json.RawMessage, error) {
 	out := map[string]json.RawMessage{}
-	for name, v := range s.values {
+	for name, v := range sorted(s.values) {
 		data, err := json.Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("state.%s: %w", name, err)

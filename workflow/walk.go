@@ -159,7 +159,7 @@ func (w *walker) pause(b *body) error {
 // goOn begins a new segment with what there is.
 func (w *walker) goOn() error {
 	memo := Memo{Results: map[string]*Mark{}, Rounds: w.rounds, Backs: w.backs, Undo: w.undo, Spent: w.spent, Began: w.in.Began, Below: w.in.Below}
-	for id, m := range w.marks {
+	for id, m := range w.marks { //orpine:ordered it becomes a map again
 		if m.Status.Ended() || m.Output != nil || len(m.Items) > 0 || !m.Until.IsZero() {
 			memo.Results[id] = m
 		}
