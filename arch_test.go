@@ -161,6 +161,8 @@ var sameRoom = map[string]bool{
 	"server -> server/access":        true, // the guard of its door
 	"server -> server/stream":        true, // what it sends to who watches a run
 	"server -> server/mcp":           true, // one more door to what it does
+	"server -> server/catalog":       true, // what it knows by name
+	"server -> server/hook":          true, // what is sent to triggers from outside
 	"model/openai -> model/wire":     true, // what the HTTP formats have in common
 	"model/anthropic -> model/wire":  true,
 	"model/script -> model/wire":     true,

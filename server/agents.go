@@ -13,6 +13,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
+	"github.com/orpine-run/orpine/server/catalog"
 	"github.com/orpine-run/orpine/suggest"
 	"github.com/orpine-run/orpine/tool"
 	"github.com/orpine-run/orpine/trigger"
@@ -150,13 +151,13 @@ func (s *Server) Load(ctx context.Context, f File) error {
 			return err
 		}
 	}
-	return s.loadTriggers(ctx, f.Triggers)
+	return s.filed.Load(ctx, f.Triggers)
 }
 
-func (s *Server) loaded(ctx context.Context, c *catalog, name, program string, d any) error {
+func (s *Server) loaded(ctx context.Context, known *catalog.Catalog, name, program string, d any) error {
 	data, err := json.Marshal(d)
 	if err != nil {
 		return err
 	}
-	return c.put(ctx, name, fromFile, edition{program, data}, -1)
+	return known.Put(ctx, name, catalog.FromFile, catalog.Edition{Program: program, Definition: data}, -1)
 }

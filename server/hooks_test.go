@@ -3,10 +3,13 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,52 +19,108 @@ import (
 	"github.com/orpine-run/orpine/trigger"
 )
 
-// TestFailures: an address that fails is put off until its failures are old, others are not, and
-// however many there are no more than some are kept.
-func TestFailures(t *testing.T) {
-	f, now := server.NewFailures(), time.Now()
-	n := 0
-	for ; f.May("a", now); n++ {
-		f.Count("a", now)
-		if n > 1000 {
-			t.Fatal("it is never put off")
-		}
+// hookKey is a secret of the tests.
+var hookKey = []byte("0123456789abcdef0123456789abcdef")
+
+func hookSecret(_ context.Context, name string) (string, error) {
+	if name != "HOOK" {
+		return "", durable.Errorf(durable.CodeNotFound, "there is no secret %s", name)
 	}
-	if n != 30 || !f.May("b", now) {
-		t.Errorf("put off after %d; another: %t", n, f.May("b", now))
+	return "whsec_" + base64.StdEncoding.EncodeToString(hookKey), nil
+}
+
+// sign are the headers of a delivery, as Standard Webhooks has them.
+func sign(id string, body []byte, at time.Time) []string {
+	stamp := fmt.Sprint(at.Unix())
+	mac := hmac.New(sha256.New, hookKey)
+	fmt.Fprintf(mac, "%s.%s.%s", id, stamp, body)
+	return []string{"Webhook-Id", id, "Webhook-Timestamp", stamp, "Webhook-Signature", "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}
+}
+
+const onHook = `{"on":{"webhook":{"secret":"HOOK"}},"overlap":"allow","start":{"program":"agent","name":"chatty","input":{"text":"paid ${{ trigger.event.data.amount }}"}}}`
+
+// TestHook: a signed delivery starts one run, however often it is sent.
+func TestHook(t *testing.T) {
+	s := open(t, server.Config{Strict: true, Secret: hookSecret})
+	s.Client = mustClient(s, s.secret("*"))
+	tr := s.setTrigger("paid", onHook)
+	body := []byte(`{"amount": 7}`)
+	post := func(path string, body []byte, header ...string) (int, string) {
+		t.Helper()
+		status, data, _ := s.text(http.MethodPost, "/v1/hooks/"+path, bytes.NewReader(body), header...)
+		return status, string(data)
 	}
-	if f.May("a", now.Add(time.Second)) || !f.May("a", now.Add(2*time.Second)) {
-		t.Error("it is not let in again two seconds later")
+	good := sign("d1", body, time.Now())
+	if status, text := post("paid", body, good...); status != http.StatusAccepted || !strings.Contains(text, `"id":"d1"`) {
+		t.Errorf("status %d: %s", status, text)
 	}
-	for i := range 50_000 {
-		f.Count(fmt.Sprint(i), now)
+	if status, text := post("paid", body, good...); status != http.StatusOK || !strings.Contains(text, `"id":"d1"`) {
+		t.Errorf("sent again: status %d: %s", status, text)
 	}
-	if f.Kept() > 10_001 {
-		t.Errorf("%d addresses are kept", f.Kept())
+	s.stop()
+	s.start()
+	s.Client = mustClient(s, s.secret("*"))
+	if status, text := post("paid", body, good...); status != http.StatusOK {
+		t.Errorf("sent again to another process: status %d: %s", status, text)
 	}
-	if f.May("one more", now) {
-		t.Error("the addresses beyond have no bound")
+	if status, text := post("paid", []byte(`{"amount": 8}`), sign("d2", []byte(`{"amount": 8}`), time.Now())...); status != http.StatusAccepted {
+		t.Errorf("another: status %d: %s", status, text)
 	}
-	f.Count("much later", now.Add(72*time.Hour))
-	if f.Kept() > 2 || !f.May("one more", now.Add(72*time.Hour)) {
-		t.Errorf("%d addresses are kept for ever", f.Kept())
+	if got := s.started(tr.Run, 2); len(got) != 2 || got[0] != `{"text":"paid 7"}` || got[1] != `{"text":"paid 8"}` {
+		t.Errorf("started %v", got)
+	}
+	if status, text := post("paid", []byte("no JSON"), sign("d3", []byte("no JSON"), time.Now())...); status != http.StatusBadRequest {
+		t.Errorf("no JSON: status %d: %s", status, text)
+	}
+	large := []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+	if status, _ := post("paid", large, sign("d4", large, time.Now())...); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("large: status %d", status)
+	}
+	if lines, err := s.Audit(t.Context(), 0, 1000); err != nil || !strings.Contains(fmt.Sprintf("%+v", lines), "webhook paid") {
+		t.Errorf("the log of audit has %+v, error %v", lines, err)
 	}
 }
 
-// FuzzAddress: of what names an address only the address is left, of IPv6 its network.
-func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:1", "[::ffff:10.0.0.1]:9", "@", "", "host:1", "[::1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, remote string) {
-		got := server.AddressOf(remote)
-		if from, err := netip.ParseAddrPort(remote); err == nil {
-			other := server.AddressOf(netip.AddrPortFrom(from.Addr(), from.Port()+1).String())
-			if got == "" || got != other {
-				t.Errorf("%q is %q, and from another port %q", remote, got, other)
-			}
+// TestForgedHook: whatever is wrong with a delivery, the answer is the same one.
+func TestForgedHook(t *testing.T) {
+	s := open(t, server.Config{Strict: true, Secret: hookSecret})
+	s.Client = mustClient(s, s.secret("*"))
+	s.setTrigger("paid", onHook)
+	s.setTrigger("keyless", strings.ReplaceAll(onHook, "HOOK", "GONE"))
+	s.setTrigger("orders", onOrder)
+	body, now := []byte(`{"amount": 7}`), time.Now()
+	forged := sign("d1", body, now)
+	forged[1] = "d2"
+	for name, x := range map[string]struct {
+		path   string
+		header []string
+	}{
+		"no signature":        {"paid", nil},
+		"of something else":   {"paid", sign("d1", []byte(`{"amount": 8}`), now)},
+		"of another delivery": {"paid", forged},
+		"old":                 {"paid", sign("d1", body, now.Add(-time.Hour))},
+		"of tomorrow":         {"paid", sign("d1", body, now.Add(time.Hour))},
+		"no such trigger":     {"nosuch", sign("d1", body, now)},
+		"no webhook":          {"orders", sign("d1", body, now)},
+		"no such secret":      {"keyless", sign("d1", body, now)},
+		"of another tenant":   {"paid?tenant=acme", sign("d1", body, now)},
+	} {
+		status, p, _ := s.raw(http.MethodPost, "/v1/hooks/"+x.path, bytes.NewReader(body), x.header...)
+		p.Request = ""
+		want := "the signature of the request is missing, too old or does not fit, or there is no such webhook"
+		if status != http.StatusUnauthorized || p.Detail != want {
+			t.Errorf("%s: status %d: %+v", name, status, p)
 		}
-	})
+	}
+	for range 100 { // no more than some are looked at
+		if status, _, h := s.raw(http.MethodPost, "/v1/hooks/paid", bytes.NewReader(body)); status == http.StatusTooManyRequests {
+			if h.Get("Retry-After") == "" {
+				t.Error("it does not say when to come back")
+			}
+			return
+		}
+	}
+	t.Error("a hundred forgeries were looked at")
 }
 
 // BenchmarkHook lets a delivery in that fits, one that does not, and one for a trigger that there is

@@ -14,6 +14,7 @@ import (
 
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/server/catalog"
 	"github.com/orpine-run/orpine/suggest"
 )
 
@@ -86,6 +87,10 @@ func (s *Server) problemOf(ctx context.Context, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		p.Request = requestID(ctx)
 		return p
+	}
+	if c, ok := errors.AsType[*catalog.Changed](err); ok {
+		err = problemWith(http.StatusPreconditionFailed, durable.CodeConflict, "%s: its ETag is %s now", c.Error(), etag(c.Version))
+		return s.problemOf(ctx, err)
 	}
 	code := durable.CodeOf(err)
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

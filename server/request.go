@@ -65,7 +65,7 @@ func (s *Server) byName(ctx context.Context, in client.StartRun) (req durable.St
 	if in.Workflow != "" {
 		from, name = s.flows, in.Workflow
 	}
-	a, _, err := from.get(ctx, name, in.Version)
+	a, _, err := from.Get(ctx, name, in.Version)
 	if err != nil {
 		return req, err
 	}

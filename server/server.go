@@ -17,6 +17,8 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
+	"github.com/orpine-run/orpine/server/catalog"
+	"github.com/orpine-run/orpine/server/hook"
 	"github.com/orpine-run/orpine/server/stream"
 )
 
@@ -62,9 +64,11 @@ type Server struct {
 	guarded atomic.Bool
 	streams *stream.Streams
 	mcp     *mcpDoors
-	agents  *catalog
-	flows   *catalog
-	failed  *failures
+	agents  *catalog.Catalog
+	flows   *catalog.Catalog
+	filed   *catalog.Filed
+	failed  *hook.Failures
+	inbound *hook.Door
 }
 
 // registryKey is where an operation has the registry of its schemas.
@@ -96,9 +100,10 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, rt: cfg.Runtime, log: cfg.Log, mux: http.NewServeMux(), table: map[string]Route{},
-		agents: &catalog{cfg.Runtime, agentNoun}, flows: &catalog{cfg.Runtime, workflowNoun}, failed: newFailures(),
+		agents: catalog.New(cfg.Runtime, agentNoun), flows: catalog.New(cfg.Runtime, workflowNoun), filed: &catalog.Filed{Runtime: cfg.Runtime, Log: cfg.Log}, failed: hook.NewFailures(),
 		tokens: tokens, audit: audit, keys: access.NewKeys(cfg.Runtime), streams: stream.New(ctx, stream.Config{Runtime: cfg.Runtime, Log: cfg.Log, Beat: cfg.Beat}),
 	}
+	s.inbound = hook.New(hook.Config{Runtime: cfg.Runtime, Log: cfg.Log, Secret: cfg.Secret, First: s.firstOf})
 	s.guarded.Store(guarded || cfg.Strict)
 	h := huma.DefaultConfig("Orpine", cfg.Version)
 	h.Info.Description = "Runs of agents and programs that survive the death of their process."

@@ -13,6 +13,7 @@ import (
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
+	"github.com/orpine-run/orpine/server/hook"
 	"github.com/orpine-run/orpine/trigger"
 	"github.com/orpine-run/orpine/workflow"
 )
@@ -39,7 +40,7 @@ func (s *Server) triggers() {
 		return s.rt.BackfillTrigger(ctx, tenant, name, b)
 	})
 	add(s, Route{Method: http.MethodPost, Path: client.Version + "/events", ID: "emit-event", Scope: write, Summary: "Tell the triggers that hear an event of it"}, s.emit)
-	s.hook()
+	s.webhooksIn()
 }
 
 // TriggerRef is a request about a trigger.
@@ -128,7 +129,7 @@ func (s *Server) putTrigger(ctx context.Context, in *putTriggerRequest) (*body[o
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
-	if err := s.byHand(ctx, tenant, d.Name); err != nil {
+	if err := s.filed.ByHand(ctx, tenant, d.Name); err != nil {
 		return nil, err
 	}
 	if _, err := s.rt.SetTrigger(ctx, tenant, d); err != nil {
@@ -175,7 +176,7 @@ func (s *Server) fill(ctx context.Context, start *trigger.Start, of client.Start
 	if name == "" {
 		return durable.Errorf(durable.CodeInvalid, "start: say the definition of what is started, or the name under which the server knows it")
 	}
-	a, _, err := from.get(ctx, name, "")
+	a, _, err := from.Get(ctx, name, "")
 	if err == nil && a.Program != "" {
 		err = durable.Errorf(durable.CodeInvalid, "start: agent %s runs as a workflow: give its definition with the program workflow", name)
 	}
@@ -188,7 +189,7 @@ func (s *Server) deleteTrigger(ctx context.Context, in *TriggerRef) (*none, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.byHand(ctx, tenant, in.Name); err != nil {
+	if err := s.filed.ByHand(ctx, tenant, in.Name); err != nil {
 		return nil, err
 	}
 	return &none{}, s.rt.RemoveTrigger(ctx, tenant, in.Name)
@@ -245,7 +246,7 @@ func (s *Server) emit(ctx context.Context, in *emitRequest) (*body[client.Told],
 		return nil, err
 	}
 	e := in.Body
-	if strings.HasPrefix(e.Name, hookEvent) {
+	if strings.HasPrefix(e.Name, hook.Event) {
 		return nil, durable.Errorf(durable.CodeDenied, "event %s is that of a webhook, whose requests are signed: POST %s/NAME", e.Name, hooksPath)
 	}
 	id, _, err := s.once(ctx, "emit-event", in.Key, tenant, e, "")

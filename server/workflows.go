@@ -57,9 +57,9 @@ func (s *Server) migrate(ctx context.Context, in *about[client.Migrate]) (*body[
 
 // flow finds the workflow of a name, which may be that of an agent. Error: not_found.
 func (s *Server) flow(ctx context.Context, name, version string) (client.Workflow, error) {
-	w, _, err := s.flows.get(ctx, name, version)
+	w, _, err := s.flows.Get(ctx, name, version)
 	if errors.Is(err, durable.ErrNotFound) {
-		if a, _, other := s.agents.get(ctx, name, version); other == nil && a.Program == workflow.Program {
+		if a, _, other := s.agents.Get(ctx, name, version); other == nil && a.Program == workflow.Program {
 			return a, nil
 		}
 	}

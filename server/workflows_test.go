@@ -142,7 +142,7 @@ func TestBadWorkflows(t *testing.T) {
 		says                     string
 	}{
 		{"unknown step", "PUT", "/v1/workflows/w", strings.ReplaceAll(greeting, "steps.say", "steps.sya"), 400, "sya"},
-		{"unknown field", "PUT", "/v1/workflows/w", `{"nmae":"w"}`, 400, "nmae"},
+		{"unknown field", "PUT", "/v1/workflows/w", `{"naem":"w"}`, 400, "naem"},
 		{"cycle", "PUT", "/v1/workflows/w", `{"name":"w","body":{"nodes":[{"id":"a","needs":["b"],"set":{}},{"id":"b","needs":["a"],"set":{}}]}}`, 400, "a circle: a needs b"},
 		{"input", "POST", "/v1/runs", `{"workflow":"greeting","input":{"who":7}}`, 400, "greeting"},
 		{"no input", "POST", "/v1/runs", `{"workflow":"greeting"}`, 400, "greeting"},
