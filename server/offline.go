@@ -91,9 +91,11 @@ func (s *Server) checkRuns(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/jsonl")
 	out := &sent{Writer: w}
 	line := json.NewEncoder(out)
-	for found, err := range s.rt.CheckRuns(r.Context(), s.cfg.Fresh(), who(r.Context()).Tenant) {
+	cfg := s.cfg.Fresh()
+	cfg.Now = s.now
+	for found, err := range s.rt.CheckRuns(r.Context(), cfg, who(r.Context()).Tenant) {
 		if err == nil {
-			err = line.Encode(checked{found, s.fit(r.Context(), &found)})
+			err = line.Encode(found)
 		}
 		switch {
 		case err == nil:

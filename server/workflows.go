@@ -3,11 +3,9 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"slices"
 
-	"github.com/orpine-run/orpine"
 	"github.com/orpine-run/orpine/client"
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/server/access"
@@ -66,46 +64,13 @@ func (s *Server) flow(ctx context.Context, name, version string) (client.Workflo
 	return w, err
 }
 
-// checked is what became of a run that was held against this server: Fit says of a run of a workflow
-// whether it could go on by the workflow of that name that there is now.
-type checked struct {
-	orpine.Checked
-	Fit *workflow.Fit `json:"fit,omitempty"`
-}
-
-// fit holds a run against the workflow of its name; nil where there is none, or it cannot be said.
-func (s *Server) fit(ctx context.Context, c *orpine.Checked) *workflow.Fit {
-	if c.Run.Program != workflow.Program || c.Divergence != nil || c.Lacks != "" {
-		return nil
-	}
-	fit, err := s.fits(ctx, &c.Run)
+// now is the workflow that there is now under a name.
+func (s *Server) now(ctx context.Context, name string) (*workflow.Definition, error) {
+	w, err := s.flow(ctx, name, "")
 	if err != nil {
-		if !errors.Is(err, durable.ErrNotFound) {
-			s.log.WarnContext(ctx, "a run could not be held against its workflow", slog.String("run", string(c.Run.ID)), slog.Any("error", err))
-		}
-		return nil
+		return nil, err
 	}
-	return &fit
-}
-
-func (s *Server) fits(ctx context.Context, run *durable.Run) (workflow.Fit, error) {
-	data, err := s.rt.Blob(ctx, durable.Ref{Hash: run.Definition})
-	if err != nil {
-		return workflow.Fit{}, err
-	}
-	pinned, err := workflow.Decode(data)
-	if err != nil {
-		return workflow.Fit{}, err
-	}
-	a, err := s.flow(ctx, pinned.Name, "")
-	if err != nil {
-		return workflow.Fit{}, err
-	}
-	d, err := workflow.Decode(a.Definition)
-	if err != nil {
-		return workflow.Fit{}, err
-	}
-	return s.rt.Fits(ctx, s.cfg.Fresh(), run.ID, d)
+	return workflow.Decode(w.Definition)
 }
 
 // graph is what a run of a workflow would walk, as the progress of a run that has not begun.
