@@ -14,6 +14,7 @@ import (
 // TestArticles: the second page answers 503 twice, so it is waited for 2 s and 5 s, in which it is
 // seen to be tried again; the others are fetched once, and the file is written once.
 func TestArticles(t *testing.T) {
+	t.Parallel()
 	f := load(t, "articles-etl/articles.yaml")
 	var w *world
 	config := func() orpinetest.Config {

@@ -32,6 +32,7 @@ func changed(d *workflow.Definition) *workflow.Definition {
 
 // TestCache: what is kept is used as long as what tells it apart is the same, and its time is not up.
 func TestCache(t *testing.T) {
+	t.Parallel()
 	f := load(t, "cached-build/build.yaml")
 	w := compiling(t, f)
 	orpinetest.Run(t, orpinetest.Config{Tools: w.tools}, func(t *testing.T, e *orpinetest.Env) {
@@ -71,6 +72,7 @@ func TestCache(t *testing.T) {
 
 // TestCacheCrashes: what is kept is kept once, and used, wherever a process dies.
 func TestCacheCrashes(t *testing.T) {
+	t.Parallel()
 	f := load(t, "cached-build/build.yaml")
 	var w *world
 	orpinetest.CrashAfterEveryStep(t, func() orpinetest.Config {
@@ -113,6 +115,7 @@ func removing(files map[string]string) hand {
 
 // TestTransaction: a file that does not pass is deleted again, and the step that wrote it says so.
 func TestTransaction(t *testing.T) {
+	t.Parallel()
 	f := load(t, "cached-build/build.yaml")
 	for _, one := range []struct {
 		text, want string
@@ -143,6 +146,7 @@ func TestTransaction(t *testing.T) {
 
 // TestKilledBeforeRollback: a kill between the failure and the deletion, and the file is deleted.
 func TestKilledBeforeRollback(t *testing.T) {
+	t.Parallel()
 	f := load(t, "cached-build/build.yaml")
 	files, reached := map[string]string{}, make(chan bool, 1)
 	w := publishing(t, f, files, dies(reached, removing(files)))

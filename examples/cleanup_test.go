@@ -29,6 +29,7 @@ func table(t *testing.T, f *config.File, locked *bool) *world {
 
 // TestCleanupByPerson: nothing is deleted unless a person says so in the form, within the hour.
 func TestCleanupByPerson(t *testing.T) {
+	t.Parallel()
 	f := load(t, "db-cleanup/cleanup.yaml")
 	for _, one := range []struct {
 		name    string
@@ -94,6 +95,7 @@ func fields(t *testing.T, schema json.RawMessage) map[string]string {
 // TestCleanupByAgent: an agent that can only look decides, and nobody is asked; if it is not sure,
 // nothing is deleted.
 func TestCleanupByAgent(t *testing.T) {
+	t.Parallel()
 	f := load(t, "db-cleanup/cleanup.yaml")
 	for _, name := range f.Agents["reviewer"].Tools {
 		same(t, "effect of "+name, f.Tools[name].Effect, durable.Read)
@@ -127,6 +129,7 @@ func TestCleanupByAgent(t *testing.T) {
 
 // TestCleanupRetry: to try a whole run again does again only what failed, so nobody is asked twice.
 func TestCleanupRetry(t *testing.T) {
+	t.Parallel()
 	f := load(t, "db-cleanup/cleanup.yaml")
 	var w *world
 	var locked bool

@@ -17,6 +17,7 @@ import (
 // TestExpense: a report waits 30 days for a person, and is paid once or not at all; a second answer
 // is a conflict and changes nothing.
 func TestExpense(t *testing.T) {
+	t.Parallel()
 	const month = 30 * 24 * time.Hour
 	f := load(t, "expense/expense.yaml")
 	for _, one := range []struct {
@@ -63,7 +64,8 @@ func TestExpense(t *testing.T) {
 	}
 }
 
-// TestExpenseWaits: a report that waits is nothing but a row: no goroutine, and nothing that wakes up.
+// TestExpenseWaits: a report that waits is nothing but a row: no goroutine, and nothing that wakes up. It
+// counts goroutines, so nothing runs beside it.
 func TestExpenseWaits(t *testing.T) {
 	f := load(t, "expense/expense.yaml")
 	began := time.Now()

@@ -52,6 +52,7 @@ func position(list []string, name, arg string) int {
 // TestSelect: +monthly_orders makes that and what it is made of, in an order in which each comes behind
 // what it needs, and what needs nothing at once; nothing else is made.
 func TestSelect(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	var s *shop
 	orpinetest.CrashAfterEveryStep(t, func() orpinetest.Config {
@@ -83,6 +84,7 @@ func TestSelect(t *testing.T) {
 
 // TestAtOnce: three layers of a minute each take three minutes.
 func TestAtOnce(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	orpinetest.Run(t, orpinetest.Config{Tools: newShop(t, f, "").tools}, func(t *testing.T, e *orpinetest.Env) {
 		began := time.Now()
@@ -94,6 +96,7 @@ func TestAtOnce(t *testing.T) {
 // TestCheck: a check that is missed marks the asset and stops what comes behind it, but not what stands
 // beside it; one that only warns is recorded. The retry does not do again what succeeded.
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	var s *shop
 	orpinetest.CrashAfterEveryStep(t, func() orpinetest.Config {
@@ -126,6 +129,7 @@ func TestCheck(t *testing.T) {
 
 // TestGate: nothing is published unless a person says so.
 func TestGate(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	for action, published := range map[string]int{"accept": 1, "reject": 0} {
 		s := newShop(t, f, "")
@@ -147,6 +151,7 @@ func TestGate(t *testing.T) {
 
 // TestBackfill: six months, two at once; one fails, and only that one is tried again.
 func TestBackfill(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	s := newShop(t, f, "2018-04")
 	partitions, err := workflow.Partitions("2018-01..2018-06")

@@ -73,6 +73,7 @@ func (v *served) close() {
 
 // TestRequests: each file that appears starts one run, with what stands in it, also across processes.
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	data, folder := t.TempDir(), t.TempDir()
 	f.Triggers["requests"].On.Files.Folder = folder
@@ -110,6 +111,7 @@ func TestRequests(t *testing.T) {
 // TestRefresh: what is made of a month is made anew once for each time the month is, and not when it
 // misses its check.
 func TestRefresh(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	data := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -133,6 +135,7 @@ func TestRefresh(t *testing.T) {
 
 // TestNightly: at two in the morning in Berlin the month is made, and what is made of it.
 func TestNightly(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jaffle/jaffle.yaml")
 	data := t.TempDir()
 	synctest.Test(t, func(t *testing.T) { // it is midnight in London, on 1 January 2000

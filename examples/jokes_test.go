@@ -37,6 +37,7 @@ func told(t *testing.T, r durable.Run) {
 
 // TestJokes: three jokes are told at once, and come together in the state.
 func TestJokes(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jokes/jokes.yaml")
 	orpinetest.Run(t, orpinetest.Config{Script: "jokes/replies.yaml"}, func(t *testing.T, e *orpinetest.Env) {
 		id := begin(t, e, flow(t, f, "jokes"), `{"topic":"animals"}`)
@@ -49,6 +50,7 @@ func TestJokes(t *testing.T) {
 // TestJokesCrashes: wherever the process dies, each joke is told once. The order of those in the state is
 // that in which they came, so only the others must be the same.
 func TestJokesCrashes(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jokes/jokes.yaml")
 	d := flow(t, f, "jokes")
 	d.Output = json.RawMessage(`{"jokes":"${{ steps.generate_joke.output }}","best":"${{ steps.generate_joke.output[steps.best_joke.output.best] }}","n":"${{ size(state.jokes) }}"}`)
@@ -65,6 +67,7 @@ func TestJokesCrashes(t *testing.T) {
 
 // TestJokesKilled: a kill when two of three jokes are told, and only the third is told again.
 func TestJokesKilled(t *testing.T) {
+	t.Parallel()
 	f := load(t, "jokes/jokes.yaml")
 	replies, err := os.ReadFile(filepath.FromSlash("jokes/replies.yaml"))
 	if err != nil {
@@ -88,6 +91,7 @@ func TestJokesKilled(t *testing.T) {
 // TestConflict: two steps that write one key at the same time are refused when the file is read, and
 // where only the run can tell, that fails; both are named each time.
 func TestConflict(t *testing.T) {
+	t.Parallel()
 	_, err := config.Load(filepath.FromSlash("jokes/conflict.yaml"), func(string) (string, bool) { return "", false })
 	if err == nil || !strings.Contains(err.Error(), `steps lions and penguins write state "joke" at the same time`) || !strings.Contains(err.Error(), "conflict.yaml:12:") {
 		t.Errorf("got %v", err)

@@ -34,6 +34,7 @@ func library(t *testing.T, f *config.File) *world {
 // TestPlan: a plan is made and its steps run at once; one fails, so there is another plan, and from
 // what that comes to the answer.
 func TestPlan(t *testing.T) {
+	t.Parallel()
 	f := load(t, "planner/planner.yaml")
 	var w *world
 	orpinetest.CrashAfterEveryStep(t, func() orpinetest.Config {
@@ -62,6 +63,7 @@ func TestPlan(t *testing.T) {
 
 // TestPlanAtOnce: two plans of two pages at once take two minutes.
 func TestPlanAtOnce(t *testing.T) {
+	t.Parallel()
 	f := load(t, "planner/planner.yaml")
 	orpinetest.Run(t, orpinetest.Config{Tools: library(t, f).tools, Script: "planner/replies.yaml"}, func(t *testing.T, e *orpinetest.Env) {
 		began := time.Now()
@@ -72,6 +74,7 @@ func TestPlanAtOnce(t *testing.T) {
 
 // TestPlanEdited: the plan is shown to a person, who mends it, over a kill, so that it is the only one.
 func TestPlanEdited(t *testing.T) {
+	t.Parallel()
 	f := load(t, "planner/planner.yaml")
 	w := library(t, f)
 	orpinetest.Run(t, orpinetest.Config{Tools: w.tools, Script: "planner/replies.yaml"}, func(t *testing.T, e *orpinetest.Env) {
@@ -102,6 +105,7 @@ func TestPlanEdited(t *testing.T) {
 
 // TestPlanRejected: a plan that a person rejects is not run, and there are no more than so many.
 func TestPlanRejected(t *testing.T) {
+	t.Parallel()
 	f := load(t, "planner/planner.yaml")
 	w := library(t, f)
 	orpinetest.Run(t, orpinetest.Config{Tools: w.tools, Script: "planner/replies.yaml"}, func(t *testing.T, e *orpinetest.Env) {
@@ -121,6 +125,7 @@ func TestPlanRejected(t *testing.T) {
 
 // TestReflect: an answer that the judge does not accept is given again, with what was said about it.
 func TestReflect(t *testing.T) {
+	t.Parallel()
 	f := load(t, "planner/planner.yaml")
 	orpinetest.CrashAfterEveryStep(t, func() orpinetest.Config {
 		return orpinetest.Config{Script: "planner/replies.yaml"}

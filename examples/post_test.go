@@ -28,6 +28,7 @@ func posting(t *testing.T, f *config.File) *world {
 // TestPost: what is never accepted is written five times and reviewed four times; what is accepted the
 // second time is written to the file once. How often it was and what was said survive every crash.
 func TestPost(t *testing.T) {
+	t.Parallel()
 	f := load(t, "self-evaluation/post.yaml")
 	for _, one := range []struct {
 		topic, want string
@@ -66,6 +67,7 @@ func TestPost(t *testing.T) {
 // TestLaunch: a person is asked once both have looked at the post, and what happens then is what
 // the person says.
 func TestLaunch(t *testing.T) {
+	t.Parallel()
 	f := load(t, "self-evaluation/post.yaml")
 	for answer, want := range map[string]string{
 		`"approved"`: `{"dropped":false,"revised":null,"route":"send"}`,

@@ -39,6 +39,7 @@ func booked(w *world) string {
 // TestTransfer: the step that fails is tried three times, after 1 s and 2 s; then the deposit and the
 // withdrawal are undone in this order, once each, wherever the process dies.
 func TestTransfer(t *testing.T) {
+	t.Parallel()
 	f := load(t, "money-transfer/transfer.yaml")
 	var w *world
 	orpinetest.CrashAfterEveryStep(t, func() orpinetest.Config {
@@ -60,6 +61,7 @@ func TestTransfer(t *testing.T) {
 
 // TestTransferKilledBetween: a kill between the two compensations, and neither is done twice.
 func TestTransferKilledBetween(t *testing.T) {
+	t.Parallel()
 	f := load(t, "money-transfer/transfer.yaml")
 	reached := make(chan bool, 1)
 	w := banking(t, f, map[string]hand{"withdraw_compensation": dies(reached, says("0"))})
@@ -75,6 +77,7 @@ func TestTransferKilledBetween(t *testing.T) {
 
 // TestTransferBothCauses: where a compensation fails too, the error says both, and the other is done.
 func TestTransferBothCauses(t *testing.T) {
+	t.Parallel()
 	f := load(t, "money-transfer/transfer.yaml")
 	w := banking(t, f, map[string]hand{"deposit_compensation": func(context.Context, int, map[string]any) (any, error) {
 		return nil, durable.Errorf(durable.CodeInternal, "bob has spent it")
