@@ -17,16 +17,13 @@ import (
 type source interface {
 	runs
 	journals
+	flows
 	Count(ctx context.Context, f durable.Filter) (map[durable.Status]int64, error)
 	Tree(ctx context.Context, id durable.RunID) (*client.Node, error)
 	Questions(ctx context.Context, f durable.Filter) ([]orpine.Question, error)
 	PlanFork(ctx context.Context, id durable.RunID, req orpine.ForkRequest) (*orpine.ForkPlan, error)
 	// CheckRuns holds the runs that have not ended against cfg; a server holds them against its own.
 	CheckRuns(ctx context.Context, cfg orpine.Config) iter.Seq2[orpine.Checked, error]
-	// Assets lists the newest of every asset, or of one.
-	Assets(ctx context.Context, tenant, asset string) ([]workflow.Materialization, error)
-	// Progress replays a run of a workflow with the tools of cfg; a server has its own.
-	Progress(ctx context.Context, cfg orpine.Config, id durable.RunID) (workflow.View, error)
 	Close() error
 }
 
@@ -35,6 +32,14 @@ type runs interface {
 	Find(ctx context.Context, ref string) (durable.RunID, error)
 	Get(ctx context.Context, id durable.RunID) (durable.Run, error)
 	List(ctx context.Context, f durable.Filter) ([]durable.Run, error)
+}
+
+// flows are the workflows of a source.
+type flows interface {
+	// Assets lists the newest of every asset, or of one.
+	Assets(ctx context.Context, tenant, asset string) ([]workflow.Materialization, error)
+	// Progress replays a run of a workflow with the tools of cfg; a server has its own.
+	Progress(ctx context.Context, cfg orpine.Config, id durable.RunID) (workflow.View, error)
 }
 
 // journals are what the runs of a source have done.

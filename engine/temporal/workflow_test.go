@@ -72,7 +72,8 @@ func walkOn(t *testing.T, open func(*testing.T, ...durable.Program) durable.Engi
 		Name: "test", Hands: hands, Workflows: map[string]*workflow.Definition{"below": below},
 		Body: workflow.Body{Nodes: []workflow.Node{
 			first, each, node("quick", "quick", "each"),
-			{ID: "late", Needs: []string{"each"}, Wait: &workflow.Wait{For: "20d"}}, win,
+			{ID: "late", Needs: []string{"each"}, Wait: &workflow.Wait{For: "20d"}},
+			win,
 			{ID: "child", Needs: []string{"win"}, Workflow: "below", With: json.RawMessage(`{"n":7}`)},
 			node("bad", "fail", "child"), node("never", "never", "bad"),
 			node("more", "more", "child"),
