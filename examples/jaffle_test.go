@@ -188,7 +188,7 @@ func TestBackfill(t *testing.T) {
 		}
 		same(t, "assets", len(e.Assets()), 6+7)
 
-		before := len(s.did("monthly"))
+		before, beside := len(s.did("monthly")), len(s.did("load", "stage", "customers"))
 		s.bad.Store("")
 		again := e.Retry(id, "")
 		if r := e.Wait(again); r.Status != durable.Succeeded {
@@ -196,5 +196,6 @@ func TestBackfill(t *testing.T) {
 		}
 		same(t, "months", months(e, again), []workflow.Status{"succeeded", "succeeded", "succeeded", "succeeded", "succeeded", "succeeded"})
 		same(t, "made again", s.did("monthly")[before:], []string{`monthly {"month":"2018-04"}`})
+		same(t, "made again beside", len(s.did("load", "stage", "customers"))-beside, 0)
 	})
 }

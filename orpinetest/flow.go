@@ -95,13 +95,32 @@ func (e *Env) progress(id durable.RunID) (last *workflow.Progress) {
 }
 
 // Retry starts a run of the workflow of another one, which has ended, as orpine retry does: with its
-// results that were good, but for those of the step from ("" = none) and of all that needs it.
+// results that were good, and those of the workflows that it ran, but for those of the step from ("" = none) and
+// of all that needs it.
 func (e *Env) Retry(id durable.RunID, from string) durable.RunID {
 	e.t.Helper()
 	p := e.progress(id)
-	in, err := p.Again(id, from)
-	e.must("retry run "+string(id), err)
+	in := e.again(id, p, from)
 	definition, err := json.Marshal(p.Definition())
 	e.must("retry run "+string(id), err)
 	return e.StartAs(durable.StartRequest{Program: workflow.Program, Name: e.Get(id).Name, Input: e.encode(in), Definition: definition})
+}
+
+// again is what a run starts with that tries another one again.
+func (e *Env) again(id durable.RunID, p *workflow.Progress, from string) workflow.Input {
+	e.t.Helper()
+	in, err := p.Again(id, from)
+	e.must("retry run "+string(id), err)
+	if from != "" {
+		return in
+	}
+	in.Below = map[string]workflow.Input{}
+	for _, name := range p.Unfinished(in) {
+		for _, r := range e.list() {
+			if r.Parent == id && r.Name == name && r.Program == workflow.Program && r.Status.Final() {
+				in.Below[name] = e.again(r.ID, e.progress(r.ID), "")
+			}
+		}
+	}
+	return in
 }

@@ -16,14 +16,16 @@ tell() { # FILE
 case $1 in
 load) keep "raw_$2.csv" <"seeds/$2.csv" && tell "raw_$2.csv" ;;
 stage) sed 's/ *, */,/g' "out/raw_$2.csv" | keep "stg_$2.csv" && tell "stg_$2.csv" ;;
-monthly)
+monthly) # with the customers that people have looked up for orders since
   awk -F, -v month="$2" '
     FNR == 1 { file++; next }
     file == 1 { name[$1] = $2 }
     file == 2 { paid[$2] += $3 }
-    file == 3 && substr($3, 1, 7) == month { if (!($2 in orders)) list[++n] = $2; orders[$2]++; amount[$2] += paid[$1] }
+    file == 3 { corrected[$1] = $2 }
+    file == 4 && $1 in corrected { $2 = corrected[$1] }
+    file == 4 && substr($3, 1, 7) == month { if (!($2 in orders)) list[++n] = $2; orders[$2]++; amount[$2] += paid[$1] }
     END { print "customer_id,name,orders,amount"; for (i = 1; i <= n; i++) { c = list[i]; print c "," name[c] "," orders[c] "," amount[c] } }
-  ' out/stg_customers.csv out/stg_payments.csv out/stg_orders.csv | keep "monthly_orders-$2.csv" && tell "monthly_orders-$2.csv"
+  ' out/stg_customers.csv out/stg_payments.csv seeds/corrections.csv out/stg_orders.csv | keep "monthly_orders-$2.csv" && tell "monthly_orders-$2.csv"
   ;;
 customers) cut -d, -f2 out/stg_customers.csv | keep customers_report.csv && tell customers_report.csv ;;
 report)
