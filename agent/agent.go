@@ -261,6 +261,7 @@ type loop struct {
 	hands  bool                // the definition stands under hands in the one that is pinned
 	label  string              // of steps; "" = the name of the tool
 	orders durable.StepOptions // over those of the tool
+	key    string              // of the effect; "" = that of the step
 }
 
 func (l *loop) run() (*Answer, error) {

@@ -158,7 +158,7 @@ func (l *loop) invoke(ctx durable.Context, c model.ToolCall, answers *tool.Answe
 		options.Limit = "tool:" + c.Name
 	}
 	options = l.orders.Or(options)
-	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c, Finds: l.finds.ref(), Answers: answers, Untrusted: l.Seen.Untrusted, Whole: l.hands})
+	input, err := json.Marshal(toolInput{Definition: l.ref, Call: c, Finds: l.finds.ref(), Answers: answers, Untrusted: l.Seen.Untrusted, Whole: l.hands, Key: l.key})
 	if err != nil {
 		panic(fmt.Sprintf("agent: a call of %s does not marshal: %v", c.Name, err)) // its arguments are JSON
 	}

@@ -30,13 +30,14 @@ type Errand struct {
 	Tool    string
 	Args    json.RawMessage
 	Options durable.StepOptions // over those of the tool
+	Key     string              // idempotency key, the same for each try; "" = that of the step
 }
 
 // Call makes a call to its end. A refusal, by a policy or a person, is an error: denied. What the tool
 // itself says went wrong is the result, with Error set.
 func (h *Hands) Call(ctx durable.Context, e Errand) (tool.Result, error) {
 	l := h.loop
-	l.ctx, l.label, l.orders, l.Rules = ctx, e.Name, e.Options, slices.Clone(l.Rules)
+	l.ctx, l.label, l.orders, l.key, l.Rules = ctx, e.Name, e.Options, e.Key, slices.Clone(l.Rules)
 	if l.tools.Lacks(e.Tool) {
 		return tool.Result{}, durable.Errorf(durable.CodeNotFound, "there is no tool %s", e.Tool)
 	}

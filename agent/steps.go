@@ -200,6 +200,7 @@ type toolInput struct {
 	Answers    *tool.Answers  `json:"answers,omitempty"`   // to what the call before has asked
 	Untrusted  bool           `json:"untrusted,omitempty"` // the agent has read words of strangers
 	Whole      bool           `json:"whole,omitempty"`     // the result is wanted as it is, however long
+	Key        string         `json:"key,omitempty"`       // of the effect, over that of the step: whoever called it tries again by itself
 }
 
 type toolOutput struct {
@@ -230,6 +231,11 @@ func (s *steps) tool(ctx context.Context, in toolInput) (toolOutput, error) {
 	}
 	if in.Untrusted {
 		ctx = tool.WithUntrusted(ctx)
+	}
+	if in.Key != "" {
+		own := *attempt
+		own.Key = in.Key
+		attempt = &own
 	}
 	ctx = durable.WithAttempt(ctx, s.redacted(attempt))
 	result, err := s.clean(tools.Dispatch(ctx, tool.Call{Name: in.Call.Name, Args: in.Call.Args, Malformed: in.Call.Malformed}))

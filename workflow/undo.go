@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/orpine-run/orpine/durable"
 	"github.com/orpine-run/orpine/expr"
@@ -33,20 +34,20 @@ func (w *walker) compensate(cause error) error {
 		return cause
 	}
 	saga := durable.NewSaga(w.ctx)
-	for _, u := range w.undo {
-		saga.Add(u.ID, func(ctx durable.Context) error { return w.undoOne(ctx, u) })
+	for i, u := range w.undo {
+		saga.Add(u.ID, func(ctx durable.Context) error { return w.undoOne(ctx, u, fmt.Sprintf("/%d", i)) })
 	}
 	return saga.Compensate(cause)
 }
 
 // undoOne undoes one node, or one item of it.
-func (w *walker) undoOne(ctx durable.Context, u undoing) error {
+func (w *walker) undoOne(ctx durable.Context, u undoing, which string) error {
 	n := w.graph.nodes[u.ID]
 	out, err := expr.Decode(u.Output)
 	if err != nil {
 		return err
 	}
-	s := scope{item: -1}.with("output", out)
+	s := scope{item: -1, undo: which}.with("output", out)
 	if u.Index != nil {
 		item, err := expr.Decode(u.Item)
 		if err != nil {

@@ -121,7 +121,7 @@ func (w *walker) tool(ctx durable.Context, n *node, s scope) (any, error) {
 	if err := w.equip(); err != nil {
 		return nil, err
 	}
-	errand := agent.Errand{Name: label(n, s), Tool: n.Tool, Args: args}
+	errand := agent.Errand{Name: label(n, s), Tool: n.Tool, Args: args, Key: w.key(n, s)}
 	if n.Retry != nil {
 		errand.Options.Retry.Attempts = 1 // it is the workflow that tries again
 	}
@@ -134,6 +134,28 @@ func (w *walker) tool(ctx durable.Context, n *node, s scope) (any, error) {
 		return nil, durable.Errorf(durable.CodeInternal, "%s: %s", n.Tool, tool.Clip(result.Content, maxTold))
 	}
 	return parse(result.Content), nil
+}
+
+// key is the idempotency key of what a node does: the same for each try, and another in each round and
+// each time that a switch went back.
+func (w *walker) key(n *node, s scope) string {
+	var b strings.Builder
+	b.WriteString(string(w.ctx.Info().Run) + "/" + label(n, s))
+	for at := n; at != nil; at = at.body.in {
+		backs, round := 0, 0
+		if at.body.ordered && len(w.backs) > 0 {
+			for _, o := range at.body.nodes {
+				backs += w.backs[o.ID]
+			}
+		}
+		if at.body.in != nil {
+			round = w.rounds[at.body.in.ID]
+		}
+		if backs+round > 0 {
+			fmt.Fprintf(&b, "/%d.%d", round, backs)
+		}
+	}
+	return b.String() + s.undo
 }
 
 // maxTold is how much of what a tool says went wrong goes into an error, in bytes.

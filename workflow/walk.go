@@ -42,6 +42,7 @@ type walker struct {
 type scope struct {
 	vars map[string]any // item, index, round, output, event
 	item int            // of a for_each; -1 = there is none
+	undo string         // tells one compensation from another; "" = it is none
 }
 
 func (s scope) with(name string, v any) scope {
@@ -50,7 +51,8 @@ func (s scope) with(name string, v any) scope {
 		more = map[string]any{}
 	}
 	more[name] = v
-	return scope{vars: more, item: s.item}
+	s.vars = more
+	return s
 }
 
 // eval is what an expression of a scope sees.

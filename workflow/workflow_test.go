@@ -327,6 +327,36 @@ func TestCrashes(t *testing.T) {
 	})
 }
 
+// TestKeys: a step that is tried again has the same idempotency key, one of another round has not.
+func TestKeys(t *testing.T) {
+	var mu sync.Mutex
+	var keys []string
+	shaky := tool.Func("shaky", "fails at first", func(ctx context.Context, in struct {
+		N int `json:"n"`
+	}) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		keys = append(keys, fmt.Sprintf("%d %s", in.N, strings.SplitN(durable.AttemptOf(ctx).Key, "/", 2)[1]))
+		if len(keys)%2 == 1 {
+			return "", durable.Errorf(durable.CodeUnavailable, "not yet")
+		}
+		return "ok", nil
+	}, tool.Idempotent)
+	d := &workflow.Definition{Body: workflow.Body{Ordered: true, Nodes: []workflow.Node{
+		{ID: "again", Loop: &workflow.Loop{Max: 2, Body: workflow.Body{Ordered: true, Nodes: []workflow.Node{
+			{ID: "try", Tool: "shaky", With: json.RawMessage(`{"n":"${{ round }}"}`), Retry: &workflow.Retry{Attempts: 3}},
+		}}}},
+		{ID: "each", ForEach: "[3, 4]", AtOnce: 1, Tool: "shaky", With: json.RawMessage(`{"n":"${{ item }}"}`), Retry: &workflow.Retry{Attempts: 3}},
+	}}}
+	orpinetest.Run(t, orpinetest.Config{Tools: []tool.Tool{shaky}}, func(t *testing.T, e *orpinetest.Env) {
+		output(t, e.Wait(begin(t, e, d, `{}`)))
+	})
+	want := []string{"1 try", "1 try", "2 try/1.0", "2 try/1.0", "3 each[0]", "3 each[0]", "4 each[1]", "4 each[1]"}
+	if !slices.Equal(keys, want) {
+		t.Errorf("got %q, want %q", keys, want)
+	}
+}
+
 // TestMigrate: a run that waits takes up another definition, keeps what it has and waits no longer
 // than it would have.
 func TestMigrate(t *testing.T) {
