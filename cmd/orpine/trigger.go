@@ -121,8 +121,8 @@ type triggerShowCmd struct {
 // Help implements kong.HelpProvider.
 func (triggerShowCmd) Help() string {
 	return `Examples:
-  orpine trigger show nightly
-  orpine trigger show nightly -o yaml`
+  orpine schedule show nightly
+  orpine trigger show upload`
 }
 
 // Run shows a trigger.
@@ -221,7 +221,8 @@ type triggerPauseCmd struct {
 // Help implements kong.HelpProvider.
 func (triggerPauseCmd) Help() string {
 	return `Examples:
-  orpine schedule pause nightly`
+  orpine schedule pause nightly
+  orpine trigger pause upload`
 }
 
 // Run pauses a trigger.
@@ -238,7 +239,8 @@ func (triggerResumeCmd) Help() string {
 	return `What was due meanwhile is not made up for; see orpine schedule backfill.
 
 Examples:
-  orpine schedule resume nightly`
+  orpine schedule resume nightly
+  orpine trigger resume upload`
 }
 
 // Run resumes a trigger.
@@ -256,7 +258,8 @@ func (triggerFireCmd) Help() string {
 	return `Starts a run whatever goes on, and whatever is due.
 
 Examples:
-  orpine schedule fire nightly`
+  orpine schedule fire nightly
+  orpine trigger fire upload`
 }
 
 // Run fires a trigger.
@@ -312,7 +315,8 @@ type triggerRemoveCmd struct {
 // Help implements kong.HelpProvider.
 func (triggerRemoveCmd) Help() string {
 	return `Examples:
-  orpine trigger remove nightly`
+  orpine schedule remove nightly
+  orpine trigger remove upload`
 }
 
 // Run removes a trigger.

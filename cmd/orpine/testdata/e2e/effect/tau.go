@@ -92,7 +92,7 @@ func serveTau(ctx context.Context, data, ledger, traces, delay, addr string) err
 	close(d.open)
 	s, err := server.New(ctx, server.Config{Runtime: d.rt})
 	if err == nil {
-		err = s.Load(ctx, agents)
+		err = s.Load(ctx, server.File{Agents: agents})
 	}
 	if err != nil {
 		return errors.Join(err, d.rt.Close())
