@@ -36,7 +36,7 @@ func (c *assetsCmd) Run(ctx context.Context, a *app) error {
 		l.names = append(l.names, m.Asset)
 		l.values = append(l.values, m)
 		l.rows = append(l.rows, []string{
-			m.Asset, m.Partition, age(m.At) + " ago", string(m.Run), strings.Join(m.Needs, ", "), checks(m.Checks), oneLine(string(m.Metadata), 80),
+			m.Asset, orDash(m.Partition), age(m.At) + " ago", string(m.Run), orDash(strings.Join(m.Needs, ", ")), orDash(checks(m.Checks)), orDash(oneLine(string(m.Metadata), 80)),
 		})
 	}
 	return closing(a.print(l), s)
