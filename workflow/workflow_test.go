@@ -333,7 +333,8 @@ func TestKeys(t *testing.T) {
 	var keys []string
 	shaky := tool.Func("shaky", "fails at first", func(ctx context.Context, in struct {
 		N int `json:"n"`
-	}) (string, error) {
+	},
+	) (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		keys = append(keys, fmt.Sprintf("%d %s", in.N, strings.SplitN(durable.AttemptOf(ctx).Key, "/", 2)[1]))

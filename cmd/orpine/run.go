@@ -21,7 +21,7 @@ import (
 )
 
 type runCmd struct {
-	File   string   `arg:"" help:"YAML file, with #NAME for one of several agents and workflows; with --server also the name of an agent there." placeholder:"FILE[#NAME]"`
+	File   string   `arg:"" help:"YAML file, with #NAME for one of several agents and workflows; with --server also the name of one there." placeholder:"FILE[#NAME]"`
 	Input  []string `arg:"" optional:"" help:"What to say to the agent, - or nothing reads standard input; for a workflow NAME=VALUE for each field, a JSON object, @FILE or -."`
 	Select []string `help:"Steps or assets of a workflow that are run; +NAME is one with all it needs, NAME+ with all that needs it." placeholder:"NAME"`
 	Model  string   `help:"Use this model instead of the file's." placeholder:"PROVIDER/NAME"`
@@ -137,29 +137,9 @@ func goodName(name string) error {
 // runFar starts the run on the server that was named: of an agent of a file here, or of one
 // that the server has.
 func (c *runCmd) runFar(ctx context.Context, a *app) error {
-	req := client.StartRun{Name: c.Name}
 	path, _, _ := strings.Cut(c.File, "#")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && agentName.MatchString(c.File) {
-		if c.Model != "" {
-			return durable.Errorf(durable.CodeInvalid, "--model goes with a file: agent %s is the server's, and so is its model", c.File)
-		}
-		req.Agent = c.File
-		var err error
-		if req.Text, err = c.input(a); err != nil {
-			return err
-		}
-		far, err := a.dial()
-		if err != nil {
-			return err
-		}
-		run, err := far.Start(ctx, req)
-		if errors.Is(err, durable.ErrNotFound) {
-			err = durable.Errorf(durable.CodeNotFound, "there is no file %s here, and the server has %w", c.File, err)
-		}
-		if err != nil {
-			return closing(err, far)
-		}
-		return a.begun(ctx, far, run, starting{c.Answer, c.Detach})
+		return c.runNamed(ctx, a)
 	}
 	w, err := a.work(c.File, c.Model)
 	if err != nil {
@@ -173,7 +153,49 @@ func (c *runCmd) runFar(ctx context.Context, a *app) error {
 	return a.begin(ctx, start, starting{c.Answer, c.Detach})
 }
 
-// agentName is how agents of a server are called.
+// runNamed starts a run of an agent or a workflow that the server has.
+func (c *runCmd) runNamed(ctx context.Context, a *app) error {
+	if c.Model != "" {
+		return durable.Errorf(durable.CodeInvalid, "--model goes with a file: %s is the server's, and so is its model", c.File)
+	}
+	far, err := a.dial()
+	if err != nil {
+		return err
+	}
+	req, err := c.named(ctx, a, far)
+	if err != nil {
+		return closing(err, far)
+	}
+	run, err := far.Start(ctx, req)
+	if errors.Is(err, durable.ErrNotFound) {
+		err = durable.Errorf(durable.CodeNotFound, "there is no file %s here, and the server has %w", c.File, err)
+	}
+	if err != nil {
+		return closing(err, far)
+	}
+	return a.begun(ctx, far, run, starting{c.Answer, c.Detach})
+}
+
+// named asks for a run of what the server has under a name: a workflow, or else an agent. Who may not
+// look at workflows means an agent.
+func (c *runCmd) named(ctx context.Context, a *app, far remote) (req client.StartRun, err error) {
+	req.Name = c.Name
+	flow, err := far.Workflow(ctx, c.File, "")
+	if err != nil {
+		req.Agent = c.File
+		req.Text, err = c.input(a)
+		return req, err
+	}
+	d, err := workflow.Decode(flow.Definition)
+	if err != nil {
+		return req, err
+	}
+	req.Workflow, req.Select = c.File, c.Select
+	req.Input, err = inputOf(a, c.Input, d.Input)
+	return req, err
+}
+
+// agentName is how agents and workflows of a server are called.
 var agentName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // beginOther starts a run in the process that owns the data directory, and looks on.
