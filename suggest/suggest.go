@@ -14,7 +14,7 @@ import (
 func Name(name string, known []string, heading string) string {
 	best, limit := "", max(1, len([]rune(name))/3)
 	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d <= limit {
+		if d := Distance(strings.ToLower(name), strings.ToLower(k)); d <= limit {
 			best, limit = k, d-1
 		}
 	}
@@ -27,9 +27,9 @@ func Name(name string, known []string, heading string) string {
 	return ""
 }
 
-// distance counts the edits from a to b: insert, delete, replace, or swap two
+// Distance counts the edits from a to b: insert, delete, replace, or swap two
 // neighbours.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	s, t := []rune(a), []rune(b)
 	const longest = 64 // no name is longer; bounds the work on hostile input
 	if len(s) > longest || len(t) > longest {

@@ -19,10 +19,10 @@ func TestDistance(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.a+"-"+tt.b, func(t *testing.T) {
-			if got := distance(tt.a, tt.b); got != tt.want {
+			if got := Distance(tt.a, tt.b); got != tt.want {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}
-			if got := distance(tt.b, tt.a); got != tt.want {
+			if got := Distance(tt.b, tt.a); got != tt.want {
 				t.Errorf("the other way round: got %d, want %d", got, tt.want)
 			}
 		})

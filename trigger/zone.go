@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orpine-run/orpine/durable"
+	"github.com/orpine-run/orpine/suggest"
 )
 
 // zoneNames are the names of the IANA database, one a line, to say what was meant.
@@ -45,29 +46,9 @@ func nearest(name string, known []string) string {
 		if there == lower || len(lower) > 3 && strings.HasSuffix(there, "/"+lower) {
 			return k
 		}
-		if d := distance(lower, there); d < least {
+		if d := suggest.Distance(lower, there); d < least {
 			best, least = k, d
 		}
 	}
 	return best
-}
-
-// distance counts the letters to change, add and leave out (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost = 1 + min(before, row[j], row[j+1])
-			}
-			before, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
