@@ -42,7 +42,7 @@ func (w *walker) node(ctx durable.Context, n *node, s scope) (*Mark, error) {
 	}
 	m.Ended = durable.Now(ctx)
 	switch {
-	case w.next && (err == errSegment || durable.CodeOf(err) == durable.CodeCanceled && err != nil): //nolint:errorlint // it is made here and never wrapped
+	case w.interrupted(err):
 		m.Status = Pending
 		return m, errSegment
 	case durable.CodeOf(err) == durable.CodeCanceled && err != nil:
@@ -56,6 +56,11 @@ func (w *walker) node(ctx durable.Context, n *node, s scope) (*Mark, error) {
 	}
 	w.work++
 	return w.succeed(n, m, out), nil
+}
+
+// interrupted reports whether something did not end because a new segment is to begin.
+func (w *walker) interrupted(err error) bool {
+	return w.next && err != nil && (errors.Is(err, errSegment) || durable.CodeOf(err) == durable.CodeCanceled)
 }
 
 // blocks reports whether an error is one that this build or machine has to be mended for.

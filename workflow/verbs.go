@@ -396,13 +396,20 @@ func (w *walker) each(ctx durable.Context, n *node, s scope, m *Mark) (any, erro
 	m.Items = make([]*Mark, len(items))
 	for i := range m.Items {
 		m.Items[i] = &Mark{Status: Pending}
-		if i < len(before) && before[i].Status.good() {
+		switch {
+		case i >= len(before):
+		case before[i].Status.good():
 			m.Items[i] = before[i]
+		case before[i].Status == Pending: // another definition was taken up while it waited
+			m.Items[i].Until = before[i].Until
 		}
 	}
 	results, err := durable.Each(ctx, items, n.AtOnce, func(ctx durable.Context, i int, item any) (any, error) {
 		return w.item(ctx, n, s, m.Items[i], i, item)
 	})
+	if w.next && slices.ContainsFunc(m.Items, func(item *Mark) bool { return !item.Status.Ended() }) {
+		return nil, errSegment
+	}
 	return results, err
 }
 
@@ -415,6 +422,10 @@ func (w *walker) item(ctx durable.Context, n *node, s scope, m *Mark, i int, ite
 	s.item = i
 	m.Status, m.Started = Running, durable.Now(ctx)
 	out, err := w.attempts(ctx, n, s, m)
+	if w.interrupted(err) {
+		m.Status = Pending
+		return nil, errSegment
+	}
 	m.Ended, m.Until = durable.Now(ctx), time.Time{}
 	switch {
 	case err != nil && durable.CodeOf(err) == durable.CodeCanceled:

@@ -388,3 +388,39 @@ func TestMigrate(t *testing.T) {
 		}
 	})
 }
+
+// TestMigrateItems: of a for_each that waits, the items that have ended keep their outputs, and the
+// others go on by the other definition.
+func TestMigrateItems(t *testing.T) {
+	with := func(last string) *workflow.Definition {
+		return &workflow.Definition{Name: "test", Hands: agent.Definition{Name: "test", Tools: []string{"*"}}, Body: workflow.Body{Ordered: true, Nodes: []workflow.Node{
+			{ID: "ask", ForEach: "['a', 'b']", Human: &workflow.Human{Ask: "Is ${{ item }} fine?"}},
+			says("last", last+" ${{ steps.ask.output.map(o, o.action) }}"),
+		}}}
+	}
+	h := echo()
+	orpinetest.Run(t, config(h), func(t *testing.T, e *orpinetest.Env) {
+		id := begin(t, e, with("old"), `{}`)
+		run := asked(t, e, id)
+		if len(run.Waits) != 2 {
+			t.Fatalf("waits for %+v", run.Waits)
+		}
+		if err := e.Answer(id, run.Waits[0].Interrupt.ID, "accept"); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Signal(id, workflow.MigrateSignal, with("new")); err != nil {
+			t.Fatal(err)
+		}
+		e.Crash()
+		time.Sleep(time.Minute)
+		if run = asked(t, e, id); len(run.Waits) != 1 || run.Waits[0].Interrupt.Prompt != "Is b fine?" {
+			t.Fatalf("%s, waits for %+v, %v", run.Status, run.Waits, run.Error)
+		}
+		if err := e.Answer(id, "", "reject"); err != nil {
+			t.Fatal(err)
+		}
+		if got := output(t, e.Wait(id)); got != `"new [\"accept\",\"reject\"]"` {
+			t.Errorf("got %s", got)
+		}
+	})
+}
