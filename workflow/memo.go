@@ -28,6 +28,7 @@ type Memo struct {
 	Rounds  map[string]int             `json:"rounds,omitempty"`  // of loops: those that have ended
 	Backs   map[string]int             `json:"backs,omitempty"`   // of switches: how often they went back
 	State   map[string]json.RawMessage `json:"state,omitempty"`
+	Wrote   map[string][]wrote         `json:"wrote,omitempty"` // by key of the state that is not merged
 	Undo    []undoing                  `json:"undo,omitempty"`
 	Spent   Spent                      `json:"spent,omitzero"`
 	Began   time.Time                  `json:"began,omitzero"`
@@ -115,4 +116,10 @@ type undoing struct {
 	Item   json.RawMessage `json:"item,omitempty"` // of a for_each
 	Index  *int            `json:"index,omitempty"`
 	Round  int             `json:"round,omitempty"`
+}
+
+// wrote is a node that has written to the state, with the item of a for_each (-1 = there is none).
+type wrote struct {
+	ID   string `json:"id"`
+	Item int    `json:"item"`
 }

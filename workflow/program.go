@@ -184,6 +184,7 @@ func (p *Walks) walker(ctx durable.Context, input json.RawMessage) (*walker, err
 	if w.state, err = newShared(g.def.State, w.in.State); err != nil {
 		return nil, err
 	}
+	w.state.remember(w.in.Wrote, g)
 	w.begin(in)
 	if p.observer != nil {
 		p.observer(&Progress{walker: w})

@@ -53,6 +53,28 @@ func newShared(keys map[string]Key, before map[string]json.RawMessage) (*shared,
 	return s, nil
 }
 
+// remember takes up who wrote in segments before.
+func (s *shared) remember(before map[string][]wrote, g *graph) {
+	for name, list := range sorted(before) {
+		for _, one := range list {
+			if n := g.nodes[one.ID]; n != nil { // else it is not in the definition any more
+				s.wrote[name] = append(s.wrote[name], writer{n, one.Item})
+			}
+		}
+	}
+}
+
+// wroteBy is who wrote, for the next segment.
+func (s *shared) wroteBy() map[string][]wrote {
+	out := map[string][]wrote{}
+	for name, list := range sorted(s.wrote) {
+		for _, one := range list {
+			out[name] = append(out[name], wrote{one.node.ID, one.item})
+		}
+	}
+	return out
+}
+
 // write merges a value into a key. Errors: conflict when another node wrote it that does not run
 // before this one, invalid for a value that its merge cannot take.
 func (s *shared) write(who writer, name string, v any) error {
@@ -68,7 +90,9 @@ func (s *shared) write(who writer, name string, v any) error {
 				}
 			}
 		}
-		s.wrote[name] = append(s.wrote[name], who)
+		if !slices.Contains(s.wrote[name], who) {
+			s.wrote[name] = append(s.wrote[name], who)
+		}
 		s.values[name] = v
 	case Replace:
 		s.values[name] = v

@@ -170,6 +170,7 @@ func (w *walker) goOn() error {
 	if memo.State, err = w.state.snapshot(); err != nil {
 		return err
 	}
+	memo.Wrote = w.state.wroteBy()
 	data, err := json.Marshal(Input{Input: w.in.Input, Select: w.in.Select, Again: w.in.Again, Seen: w.seen, Definition: w.in.Definition, Pinned: w.in.Pinned, Memo: memo})
 	if err != nil {
 		return fmt.Errorf("encode the state of a workflow: %w", err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -421,6 +422,41 @@ func TestMigrateItems(t *testing.T) {
 		}
 		if got := output(t, e.Wait(id)); got != `"new [\"accept\",\"reject\"]"` {
 			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// TestMigrateBetweenItems: of a for_each whose items run one by one, those that were not begun are run
+// by the other definition.
+func TestMigrateBetweenItems(t *testing.T) {
+	var calls atomic.Int64
+	slow := tool.Func("slow", "takes a minute", func(_ context.Context, in struct {
+		N string `json:"n"`
+	},
+	) (string, error) {
+		calls.Add(1)
+		time.Sleep(time.Minute) // of the bubble
+		return in.N, nil
+	}, tool.Idempotent)
+	with := func(last string) *workflow.Definition {
+		return &workflow.Definition{Name: "test", Hands: agent.Definition{Name: "test", Tools: []string{"*"}}, Body: workflow.Body{Ordered: true, Nodes: []workflow.Node{
+			{ID: "each", ForEach: "['a', 'b', 'c']", AtOnce: 1, Tool: "slow", With: json.RawMessage(`{"n":"${{ item }}"}`)},
+			says("last", last+" ${{ steps.each.output }}"),
+		}}}
+	}
+	cfg := config(echo())
+	cfg.Tools = append(cfg.Tools, slow)
+	orpinetest.Run(t, cfg, func(t *testing.T, e *orpinetest.Env) {
+		id := begin(t, e, with("old"), `{}`)
+		time.Sleep(30 * time.Second)
+		if err := e.Signal(id, workflow.MigrateSignal, with("new")); err != nil {
+			t.Fatal(err)
+		}
+		if got := output(t, e.Wait(id)); got != `"new [\"a\",\"b\",\"c\"]"` {
+			t.Errorf("got %s", got)
+		}
+		if n := calls.Load(); n != 3 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }
